@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thoth_core.documents import base
+from thoth_core.documents.base import formats, is_supported, read_document
+from thoth_core.documents.decoding import decode
+from thoth_core.errors import InvalidInput, StorageError, ThothError
+
+
+def test_a_text_file_is_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_bytes(b"one\r\ntwo\rthree\n")
+    monkeypatch.chdir(tmp_path)
+    document = read_document("./a.txt")
+    assert document.text == "one\ntwo\nthree\n"
+    assert document.source == str(tmp_path / "a.txt")
+    assert document.content_hash == hashlib.sha256(b"one\r\ntwo\rthree\n").hexdigest()
+    assert (document.markdown, document.title) == (False, "")
+
+
+def test_a_markdown_file_has_its_first_highest_heading_as_title(tmp_path: Path) -> None:
+    path = tmp_path / "A.MD"
+    path.write_text("## before\n\n# The Title #\n\n# Another\n")
+    document = read_document(path)
+    assert (document.markdown, document.title) == (True, "The Title")
+
+
+def test_a_named_file_of_any_suffix_is_read_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "Makefile.weird"
+    path.write_text("# not a heading\n")
+    assert not is_supported(path)
+    document = read_document(path)
+    assert (document.markdown, document.text) == (False, "# not a heading\n")
+
+
+def test_formats_are_found_by_their_files_alone() -> None:
+    here = {path.stem for path in Path(base.__file__).parent.glob("*.py")}
+    assert {form.name for form in formats().values()} == here - base._NOT_FORMATS - {"__init__"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))
+def test_utf8_and_every_mark_are_read(text: str) -> None:
+    assert decode(text.encode("utf-8-sig")) == text
+    for mark, encoding in (
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ):
+        assert decode(mark + text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_shows_by_its_zeros(encoding: str) -> None:
+    text = "A letter – with ä few odd ones.\n"
+    assert decode(text.encode(encoding)) == text
+
+
+def test_latin_1_and_windows_1252_are_read() -> None:
+    assert decode("Grüße aus Köln".encode("latin-1")) == "Grüße aus Köln"
+    assert decode("“quoted” – 5 €".encode("cp1252")) == "“quoted” – 5 €"
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"text\0more", "zero byte at 4"),
+        (b"%PDF-1.7\nabc", "a PDF file"),
+        (b"PK\x03\x04abc", "ZIP"),
+        (b"\x1f\x8b\x08abc", "gzip"),
+        (b"-----BEGIN PGP MESSAGE-----\nabc", "encrypted"),
+        (b"\x01\x02\x03\x04" * 10, "control characters"),
+        (b"\x81\x8d\xfe\xff\x90" * 20, "no Latin-1"),
+        (codecs.BOM_UTF8 + b"a\xff", "byte 4 does not fit"),
+        (codecs.BOM_UTF16_LE + b"abc", "utf-16-le"),
+        (codecs.BOM_UTF8 + b"a\0", "zero character"),
+        (hashlib.shake_256(b"").digest(4096), "binary"),
+    ],
+)
+def test_what_is_no_text_says_what_it_is(tmp_path: Path, data: bytes, word: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInput) as caught:
+        read_document(path)
+    assert word in caught.value.details["reason"]
+    assert caught.value.details["source"] == str(path)
+    assert str(path) in caught.value.message
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_text_or_refused_with_a_reason(data: bytes) -> None:
+    try:
+        text = decode(data)
+    except InvalidInput as error:
+        assert error.details["reason"]
+    else:
+        assert "\0" not in text and "\r" not in text
+        text.encode()
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, word in (("gone", "no such file"), (".", "folder"), ("pipe", "no regular file")):
+        with pytest.raises(InvalidInput) as caught:
+            read_document(tmp_path / name)
+        assert word in caught.value.details["reason"]
+    with pytest.raises(InvalidInput, match="regular file"):
+        read_document("/dev/null")
+
+
+def test_a_file_that_may_not_be_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("x")
+
+    def denied(*args: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(StorageError) as caught:
+        read_document(path)
+    assert caught.value.details["reason"] == "permission denied"
+
+
+def test_a_file_over_the_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "MAX_FILE_BYTES", 10)
+    path = tmp_path / "a.txt"
+    path.write_text("0123456789")
+    assert read_document(path).text == "0123456789"
+    path.write_text("0123456789a")
+    with pytest.raises(InvalidInput, match="larger than"):
+        read_document(path)
+
+
+def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.txt")
+    path.write_text("x")
+    with pytest.raises(ThothError) as caught:
+        read_document(path)
+    assert "not valid UTF-8" in caught.value.cause
+    str(caught.value).encode()

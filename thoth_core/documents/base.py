@@ -1,0 +1,165 @@
+"""What a document is, and which format reads which file.
+
+A format is one module of this package with a module-level ``FORMAT``: its suffixes and a function
+from bytes to text. Nothing else names it: the package is searched for such modules. A format whose
+parser is heavy imports it inside that function.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib
+import os
+import pkgutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from thoth_core.errors import InvalidInput, StorageError, ThothError
+
+#: A larger file is refused: it would be held in memory several times over.
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+#: The modules of this package that are no format.
+_NOT_FORMATS = frozenset({"base", "discover", "decoding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The text of a file, its line ends all ``\\n``. ``title`` may be empty."""
+
+    text: str
+    markdown: bool = False
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """``suffixes`` are lower case with the dot. ``read`` raises :class:`InvalidInput` with a
+    ``reason`` for bytes that it cannot make text of."""
+
+    name: str
+    suffixes: frozenset[str]
+    read: Callable[[bytes], Content]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file as text. ``source`` is its absolute path, ``content_hash`` the sha256 of its bytes
+    in hex. Places in chunks are places in ``text``."""
+
+    source: str
+    text: str
+    content_hash: str
+    markdown: bool
+    title: str
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every format by suffix."""
+    from thoth_core import documents
+
+    found: dict[str, Format] = {}
+    for module in sorted(m.name for m in pkgutil.iter_modules(documents.__path__)):
+        if module in _NOT_FORMATS:
+            continue
+        form: Format = importlib.import_module(f"{documents.__name__}.{module}").FORMAT
+        for suffix in form.suffixes:
+            if suffix in found:
+                raise AssertionError(f"{suffix} belongs to {found[suffix].name} and {form.name}")
+            found[suffix] = form
+    return found
+
+
+def is_supported(path: Path) -> bool:
+    """Whether the suffix of ``path`` is one that a format reads."""
+    return path.suffix.lower() in formats()
+
+
+def read_document(path: Path | str) -> Document:
+    """The document in the file ``path``; a suffix that no format claims is read as plain text.
+
+    Raises :class:`InvalidInput` for a file that is missing, binary, encrypted, no regular file or
+    over :data:`MAX_FILE_BYTES`, and :class:`StorageError` for one that cannot be read. Both have
+    ``details["source"]`` and ``details["reason"]``.
+    """
+    path = Path(path)
+    source = source_of(path)
+    data = _read_bytes(path, source)
+    form = formats().get(path.suffix.lower()) or formats()[".txt"]
+    try:
+        content = form.read(data)
+    except InvalidInput as problem:
+        reason = str(problem.details.get("reason", problem.message))
+        raise file_error(InvalidInput, source, reason) from problem
+    return Document(
+        source=source,
+        text=content.text,
+        content_hash=hashlib.sha256(data).hexdigest(),
+        markdown=content.markdown,
+        title=content.title,
+    )
+
+
+def source_of(path: Path) -> str:
+    """The name of a file as a source: absolute, links not followed, the same from any folder.
+
+    Raises :class:`InvalidInput` for a name that is no UTF-8: no message and no index can hold it.
+    """
+    source = os.path.abspath(path)  # noqa: PTH100 - Path.absolute leaves ".." in
+    try:
+        source.encode()
+    except UnicodeEncodeError as problem:
+        shown = source.encode("utf-8", "backslashreplace").decode()
+        raise file_error(InvalidInput, shown, "its name is not valid UTF-8") from problem
+    return source
+
+
+def file_error(cls: type[ThothError], source: str, reason: str, fix: str = "") -> ThothError:
+    """The error for a file that cannot be taken."""
+    return cls(f"{source} was not read", cause=reason, fix=fix, source=source, reason=reason)
+
+
+def _read_bytes(path: Path, source: str) -> bytes:
+    try:
+        # Not blocking: opening a pipe would otherwise wait for somebody to write into it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as problem:
+        raise open_error(problem, source) from problem
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise file_error(InvalidInput, source, "it is a folder")
+        if not stat.S_ISREG(mode):
+            raise file_error(InvalidInput, source, "it is no regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            # One byte more than allowed: it may grow, or its size not be known beforehand.
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as problem:
+        raise open_error(problem, source) from problem
+    finally:
+        os.close(descriptor)
+    if len(data) > MAX_FILE_BYTES:
+        raise file_error(
+            InvalidInput,
+            source,
+            f"it is larger than {MAX_FILE_BYTES // 2**20} MB",
+            fix="split it into smaller files",
+        )
+    return data
+
+
+def open_error(problem: OSError, source: str) -> ThothError:
+    """The error for a file or folder that the system refuses to open or read."""
+    reason = (problem.strerror or type(problem).__name__).lower()
+    if problem.errno in (errno.ENOENT, errno.ENOTDIR):
+        return file_error(InvalidInput, source, "there is no such file", fix="check the path")
+    if problem.errno in (errno.ENXIO, errno.ENODEV):
+        return file_error(InvalidInput, source, "it is no regular file")
+    if problem.errno in (errno.EACCES, errno.EPERM):
+        return file_error(StorageError, source, reason, fix=f"chmod u+r {source!r}")
+    return file_error(StorageError, source, reason)

@@ -1,0 +1,120 @@
+"""Bytes to text: which encoding a file has, and whether it is text at all. Pure.
+
+A byte order mark decides; then UTF-16 that shows by its zero bytes; then UTF-8; and what is left is
+Windows-1252, the superset of Latin-1 that files in "Latin-1" are really written in.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from thoth_core.errors import InvalidInput
+
+_MARKS = (
+    # UTF-32 first: its little-endian mark begins with that of UTF-16.
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+#: Beginnings of formats that have no zero byte early enough to show that they are binary.
+_MAGIC = (
+    (b"%PDF-", "a PDF file"),
+    (b"PK\x03\x04", "a ZIP archive (or an office document)"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"BZh", "compressed with bzip2"),
+    (b"\xfd7zXZ\x00", "compressed with xz"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"\x7fELF", "an executable"),
+    (b"{\\rtf", "an RTF file"),
+    (b"\xd0\xcf\x11\xe0", "an old office document"),
+    (b"-----BEGIN PGP MESSAGE", "encrypted with PGP"),
+    (b"-----BEGIN AGE ENCRYPTED FILE", "encrypted with age"),
+    (b"age-encryption.org/", "encrypted with age"),
+    (b"Salted__", "encrypted with openssl"),
+)
+#: Control characters that no text has, in ASCII and in Latin-1.
+_CONTROLS = bytes(set(range(0x20)) - set(b"\t\n\v\f\r\b\x1b")) + b"\x7f"
+_LATIN_CONTROLS = b"\x81\x8d\x8f\x90\x9d"
+#: More of these than this share of all bytes is no text.
+_CONTROL_SHARE = 0.01
+#: Of the bytes of one parity, how many must be zero for UTF-16 without a mark.
+_ZERO_SHARE = 0.4
+_SAMPLE = 64 * 1024
+
+
+def decode(data: bytes) -> str:
+    """The text in ``data`` with line ends ``\\n``. :class:`InvalidInput`, whose ``reason`` says
+    what it is, if it is no text."""
+    return _decode(data).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decode(data: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            try:
+                return _no_zero(data[len(mark) :].decode(encoding))
+            except UnicodeDecodeError as problem:
+                place = problem.start + len(mark)
+                raise _refusal(f"its mark says {encoding}, byte {place} does not fit") from problem
+    for magic, what in _MAGIC:
+        if data.startswith(magic):
+            raise _refusal(f"it is {what}")
+    zero = data.find(0)
+    if zero >= 0:
+        text = _unmarked_utf16(data)
+        if text is None:
+            raise _refusal(f"it is binary: a zero byte at {zero}")
+        return text
+    if _too_many(data, _CONTROLS):
+        raise _refusal("it is binary: it is full of control characters")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as problem:
+        if _too_many(data, _CONTROLS + _LATIN_CONTROLS):
+            reason = f"it is binary: byte {problem.start} is no UTF-8, and it is no Latin-1 either"
+            raise _refusal(reason) from problem
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _no_zero(text: str) -> str:
+    place = text.find("\0")
+    if place >= 0:
+        raise _refusal(f"it is binary: a zero character at {place}")
+    return text
+
+
+def _unmarked_utf16(data: bytes) -> str | None:
+    """Latin text in UTF-16 has a zero in nearly every second byte, and nowhere else."""
+    sample = data[:_SAMPLE]
+    if len(data) % 2 or len(sample) < 4:
+        return None
+    half = len(sample) // 2
+    even, odd = sample[::2].count(0) / half, sample[1::2].count(0) / half
+    if odd >= _ZERO_SHARE and not even:
+        encoding = "utf-16-le"
+    elif even >= _ZERO_SHARE and not odd:
+        encoding = "utf-16-be"
+    else:
+        return None
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    controls = sum(map(text.count, map(chr, _CONTROLS)))
+    return text if controls <= len(text) * _CONTROL_SHARE and "\0" not in text else None
+
+
+def _too_many(data: bytes, controls: bytes) -> bool:
+    return len(data) - len(data.translate(None, controls)) > len(data) * _CONTROL_SHARE
+
+
+def _refusal(reason: str) -> InvalidInput:
+    return InvalidInput("the file is no text", cause=reason, reason=reason)
