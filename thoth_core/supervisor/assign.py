@@ -1,0 +1,142 @@
+"""Who gets which work, and when. Pure: from the books to actions.
+
+Calls that somebody waits for go to the store first; interactive units to the worker that is kept
+for them; units that run alone to one that holds nothing else; bulk calls in turn, one unit each.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from thoth_core.ids import text_hash
+from thoth_core.supervisor.board import Board, ToStore, ToWorker
+from thoth_core.supervisor.pool import Worker
+from thoth_core.supervisor.requests import WRITES, Call, Phase, Unit
+from thoth_core.wire import Message
+
+#: Units that may be with the store at once.
+HANDED_UNITS = 64
+
+
+def pump(board: Board) -> None:
+    """Give out all the work that there is room for."""
+    while (call := board.store.next()) is not None:
+        _send_call(board, call)
+    while board.interactive and (worker := board.pool.for_interactive()) is not None:
+        unit = _first_ready(board, board.interactive)
+        if unit is None:
+            break
+        _send_unit(board, worker, unit)
+    _pump_suspects(board)
+    while board.bulk and (worker := board.pool.for_bulk()) is not None:
+        unit = _next_bulk(board)
+        if unit is None:
+            break
+        _send_unit(board, worker, unit)
+
+
+def send_again(board: Board, unit: Unit) -> None:
+    """Ask the worker that keeps the unit's vectors to hand them to the present store."""
+    worker = board.pool.workers.get(unit.slot)
+    if worker is None or unit not in worker.kept:
+        board.requeue(unit)
+        return
+    unit.attempt += 1
+    unit.store = board.store.incarnation
+    body = {
+        "units": [[unit.id, unit.attempt]],
+        "store": {"endpoint": board.store.endpoint, "incarnation": board.store.incarnation},
+    }
+    board.counters["resent"] += 1
+    message = Message("resend", incarnation=worker.incarnation, body=body)
+    board.out.append(ToWorker(worker.slot, worker.incarnation, message))
+
+
+def _first_ready(board: Board, queue: deque[Unit]) -> Unit | None:
+    for unit in queue:
+        if _can_start(board, unit):
+            queue.remove(unit)
+            return unit
+    return None
+
+
+def _can_start(board: Board, unit: Unit) -> bool:
+    if not unit.request.needs_store:
+        return True
+    return board.store.up and len(board.handed) < HANDED_UNITS
+
+
+def _next_bulk(board: Board) -> Unit | None:
+    for _ in range(len(board.bulk)):
+        request = board.bulk[0]
+        if not request.pending:
+            board.bulk.popleft()
+            continue
+        board.bulk.rotate(-1)
+        if _can_start(board, request.pending[0]):
+            return request.pending.popleft()
+    return None
+
+
+def _pump_suspects(board: Board) -> None:
+    if board.alone is not None:
+        return
+    host = board.pool.host(bool(board.suspects))
+    if host is None:
+        return
+    unit = _first_ready(board, board.suspects)
+    if unit is not None:
+        board.alone = unit
+        _send_unit(board, host, unit)
+
+
+def _send_unit(board: Board, worker: Worker, unit: Unit) -> None:
+    request = unit.request
+    unit.attempt += 1
+    unit.phase, unit.slot, unit.store = Phase.EMBEDDING, worker.slot, ""
+    worker.units.append(unit)
+    texts = request.body["texts"]
+    body: dict[str, Any] = {
+        "texts": [texts[i] for i in unit.items],
+        "purpose": "query" if request.kind == "query" else request.body.get("purpose"),
+    }
+    if request.needs_store:
+        unit.store = board.store.incarnation
+        body["store"] = {
+            "endpoint": board.store.endpoint,
+            "incarnation": board.store.incarnation,
+            "kind": "search" if request.kind == "query" else "upsert",
+            "body": _for_store(board, unit),
+        }
+    board.counters["units"] += 1
+    message = Message("unit", unit.id, unit.attempt, worker.incarnation, body=body)
+    board.out.append(ToWorker(worker.slot, worker.incarnation, message))
+
+
+def _for_store(board: Board, unit: Unit) -> dict[str, Any]:
+    given = unit.request.body
+    if unit.request.kind == "query":
+        names = ("collection", "k", "where", "where_document", "include")
+        return {"model": board.model} | {n: given[n] for n in names if n in given}
+    metadatas = given.get("metadatas")
+    return {
+        "collection": given["collection"],
+        "ids": [given["ids"][i] for i in unit.items],
+        "metadatas": [metadatas[i] if metadatas else None for i in unit.items],
+        "hashes": [text_hash(given["texts"][i]) for i in unit.items],
+        "number": board.number(unit.request),
+        "model": board.model,
+    }
+
+
+def _send_call(board: Board, call: Call) -> None:
+    body = call.body
+    if call.kind in WRITES or call.kind == "have":
+        body = body | {"number": board.number(call.request), "request": call.request.id}
+    if call.kind in ("upsert", "create_collection"):
+        # The caller's own vectors are nobody's model's.
+        body = {"model": None} | body
+    store = board.store.incarnation
+    message = Message(call.kind, call.id, call.attempt, store, body=body, buffers=call.buffers)
+    board.out.append(ToStore(store, message))

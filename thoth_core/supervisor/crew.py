@@ -1,0 +1,210 @@
+"""The worker processes: slots joined to children. It carries out what the slots decide."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from thoth_core.errors import ThothError, WorkerFailed, from_dict
+from thoth_core.settings import Settings
+from thoth_core.supervisor.environment import child_environment
+from thoth_core.supervisor.logs import worker_log
+from thoth_core.supervisor.processes import Child
+from thoth_core.supervisor.slots import Action, Exit, Policy, Signal, Slot, Spawn, State, Tell
+from thoth_core.wire import Message
+
+STORE = "store"
+
+
+class Crew:
+    """``tell`` sends a message to a child; ``watch`` and ``unwatch`` add and remove a child's
+    descriptors from the loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        service: str,
+        back_path: Path,
+        *,
+        tell: Callable[[Child, Message], None],
+        watch: Callable[[Child], None],
+        unwatch: Callable[[Child], None],
+        policy: Policy | None = None,
+    ) -> None:
+        self.settings = settings
+        self.service = service
+        self.slots: dict[str, Slot] = {}
+        self.children: dict[str, Child] = {}
+        self.ready_info: dict[str, Mapping[str, Any]] = {}
+        self.beats: dict[str, Mapping[str, Any]] = {}
+        self._back_path = back_path
+        self._tell = tell
+        self._watch = watch
+        self._unwatch = unwatch
+        self._log = logging.getLogger("thoth.supervisor")
+        chance = random.random
+        self._add(Slot(STORE, "store", "", chance, policy))
+        # First, because one worker is enough to answer with.
+        self._add(Slot("embed-interactive", "embed", "interactive", chance, policy))
+        for number in range(1, settings.embed_workers + 1):
+            self._add(Slot(f"embed-bulk-{number}", "embed", "bulk", chance, policy))
+
+    def _add(self, slot: Slot) -> None:
+        self.slots[slot.name] = slot
+
+    # -- what is there ------------------------------------------------------------------------
+
+    def child_of(self, identity: bytes) -> Child | None:
+        """The living child with this ZeroMQ identity; None for one that is gone."""
+        parts = identity.decode("ascii", "replace").split(".")
+        child = self.children.get(parts[1]) if len(parts) == 3 else None
+        return child if child is not None and child.identity == identity else None
+
+    def embed_slots(self) -> list[Slot]:
+        return [slot for slot in self.slots.values() if slot.role == "embed"]
+
+    def hopeless_lanes(self) -> frozenset[str]:
+        lanes = {slot.lane for slot in self.embed_slots()}
+        return frozenset(
+            lane for lane in lanes if all(s.hopeless for s in self.embed_slots() if s.lane == lane)
+        )
+
+    def embed_problem(self) -> ThothError | None:
+        """Why no embed worker can be had; None while one is there or on its way."""
+        slots = self.embed_slots()
+        return self._problem(slots[0]) if all(s.hopeless for s in slots) else None
+
+    def store_problem(self) -> ThothError | None:
+        slot = self.slots[STORE]
+        return self._problem(slot) if slot.hopeless else None
+
+    def _problem(self, slot: Slot) -> ThothError:
+        if slot.failure is not None:
+            return from_dict(slot.failure)
+        exit = slot.last_exit
+        return WorkerFailed(
+            f"the worker {slot.name} cannot be kept running",
+            cause=f"it ended {slot.deaths} times without doing any work, the last time by: "
+            f"{exit.reason if exit else 'unknown'}",
+            fix=f"thoth-supervisor logs, then thoth-supervisor restart {slot.name}",
+            slot=slot.name,
+        )
+
+    @property
+    def working(self) -> bool:
+        """The store and at least one embed worker are READY."""
+        return self.slots[STORE].state is State.READY and any(
+            s.state is State.READY for s in self.embed_slots()
+        )
+
+    @property
+    def ended(self) -> bool:
+        return not self.children and all(s.state is State.STOPPED for s in self.slots.values())
+
+    def wakes_at(self) -> float | None:
+        times = [t for slot in self.slots.values() if (t := slot.wakes_at) is not None]
+        return min(times, default=None)
+
+    # -- events -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        for slot in list(self.slots.values()):
+            self._carry_out(now, slot.tick(now))
+
+    def stop(self, now: float, *, drain: bool, only: str | None = None) -> None:
+        for slot in list(self.slots.values()):
+            if only is None or slot.role == only:
+                self._carry_out(now, slot.stop(now, drain=drain))
+
+    def restart(self, now: float, name: str | None) -> list[str]:
+        """Restart one slot or all; the names of those that were."""
+        names = [name] if name is not None else list(self.slots)
+        for each in names:
+            self._carry_out(now, self.slots[each].restart(now))
+        return names
+
+    def stood_still(self, gap: float) -> None:
+        for slot in self.slots.values():
+            slot.stood_still(gap)
+
+    def config_for(self, slot: Slot) -> Message:
+        settings = self.settings.to_wire()
+        if slot.role == "store":
+            body: dict[str, Any] = {
+                "data_dir": str(self.settings.data_dir),
+                "runtime_dir": str(self.settings.service_dir),
+                "service": self.service,
+                "settings": settings,
+            }
+        else:
+            body = {
+                "model": self.settings.embedding_model,
+                "lane": slot.lane,
+                "threads": 1,
+                "settings": settings,
+            }
+        return Message("config", body=body)
+
+    def ended_child(self, now: float, child: Child) -> Exit:
+        """The child's sentinel said that it is gone."""
+        slot = self.slots[child.slot]
+        self._unwatch(child)
+        del self.children[child.slot]
+        self.beats.pop(child.slot, None)
+        exit = child.reap(now, time.time())
+        self._log.warning(
+            "worker %s (pid %d) ended: %s%s",
+            child.slot,
+            child.pid,
+            exit.reason,
+            f" ({exit.signal})" if exit.signal else "",
+        )
+        self._carry_out(now, slot.died(now, exit))
+        if slot.state is State.FAILED:
+            self._log.error("%s", self._problem(slot))
+        return exit
+
+    # -- within -------------------------------------------------------------------------------
+
+    def _carry_out(self, now: float, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Spawn):
+                self._spawn(now, self.slots[action.slot])
+                continue
+            child = self.children.get(action.slot)
+            if child is None:
+                continue
+            slot = self.slots[action.slot]
+            if isinstance(action, Tell):
+                child.ended_by_us = slot.ending or "stopped"
+                self._tell(child, Message(action.kind))
+            elif isinstance(action, Signal):
+                child.ended_by_us = slot.ending or f"took too long in {slot.name}"
+                self._log.warning("sending %s to %s (pid %d)", action.name, child.slot, child.pid)
+                child.signal(action.name)
+
+    def _spawn(self, now: float, slot: Slot) -> None:
+        incarnation = os.urandom(6).hex()
+        environ = child_environment(os.environ, threads=1, also=self.settings.env_pass)
+        try:
+            child = Child(
+                slot.role,
+                slot.name,
+                incarnation,
+                self._back_path,
+                environ,
+                worker_log(self.settings.data_dir, slot.name),
+            )
+        except OSError as problem:
+            self._log.error("cannot start %s: %s", slot.name, problem)
+            self._carry_out(now, slot.spawn_failed(now, f"cannot be started: {problem}"))
+            return
+        self.children[slot.name] = child
+        slot.spawned(now)
+        self._watch(child)
+        self._log.info("started %s (pid %d)", slot.name, child.pid)

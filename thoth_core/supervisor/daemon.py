@@ -1,0 +1,165 @@
+"""From settings to a running service: the locks, the folders, and the two ways to start.
+
+As a daemon it gets everything on standard input, in one JSON line, and tells how far it is on
+standard output, one JSON line an event, until it is ready or has failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from thoth_core.errors import AlreadyRunning, InternalError, StorageError, ThothError, from_dict
+from thoth_core.locks import FileLock, holder
+from thoth_core.settings import Settings, ensure_private_dir
+from thoth_core.supervisor.logs import supervisor_log
+
+
+def foreground(settings: Settings) -> int:
+    """Serve in this process until it is told to stop; its exit status. Raises what kept the service
+    from starting."""
+    problems: list[ThothError] = []
+
+    def announce(event: Mapping[str, Any]) -> None:
+        if event["event"] == "ready":
+            sys.stderr.write(f"thoth is ready (pid {event['pid']}); Ctrl-C stops it\n")
+        elif event["event"] == "error":
+            problems.append(from_dict(event["error"]))
+
+    status = _serve(settings, announce, idle_exit=None, in_foreground=True)
+    if status and problems:
+        raise problems[-1]
+    return status
+
+
+def daemon() -> int:
+    """The main function of the daemon process."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    line = sys.stdin.readline()
+    _detach_from_input()
+    try:
+        given = json.loads(line)
+        settings = Settings.from_wire(given["settings"])
+        idle_exit = given.get("idle_exit")
+    except ThothError as problem:
+        _tell_starter({"event": "error", "error": problem.to_dict()})
+        return problem.exit_code
+    except (ValueError, KeyError, TypeError) as problem:
+        _tell_starter(
+            {"event": "error", "error": InternalError(f"no settings: {problem}").to_dict()}
+        )
+        return 1
+    _leave_affinity()
+    try:
+        return _serve(settings, _tell_starter, idle_exit=idle_exit, in_foreground=False)
+    except AlreadyRunning as problem:
+        _tell_starter({"event": "already", "pid": problem.details.get("pid", 0)})
+        return problem.exit_code
+    except ThothError as problem:
+        _tell_starter({"event": "error", "error": problem.to_dict()})
+        return problem.exit_code
+    except Exception as problem:
+        error = InternalError(
+            f"the supervisor failed: {type(problem).__name__}: {problem}",
+            fix="thoth-supervisor logs",
+        )
+        _tell_starter({"event": "error", "error": error.to_dict()})
+        raise
+
+
+def _serve(
+    settings: Settings, announce: Any, *, idle_exit: float | None, in_foreground: bool
+) -> int:
+    ensure_private_dir(settings.runtime_dir)
+    ensure_private_dir(settings.service_dir)
+    _make_data_dir(settings)
+    locks = [FileLock(settings.service_dir / "lock"), FileLock(settings.data_dir / "lock")]
+    try:
+        for lock in locks:
+            _take(lock, settings)
+        log = supervisor_log(settings.data_dir, foreground=in_foreground)
+        other = settings.vector_db_path / "chroma.sqlite3"
+        if other.exists():
+            message = f"{other.parent} holds a Chroma directory of another program; left untouched"
+            log.info("%s", message)
+            announce({"event": "note", "message": message})
+        log.info("supervisor %d for %s", os.getpid(), settings.data_dir)
+        # Only now: it opens sockets, which must not be done without the locks.
+        from thoth_core.supervisor.service import Service
+
+        try:
+            return Service(settings, announce=announce, idle_exit=idle_exit).run()
+        except Exception:
+            log.exception("the supervisor failed")
+            raise
+        finally:
+            log.info("supervisor %d ended", os.getpid())
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        probe = settings.data_dir / f".writable-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as problem:
+        raise StorageError(
+            f"the data directory {settings.data_dir} cannot be written",
+            cause=problem.strerror or str(problem),
+            fix="set RAG_VECTOR_DB_PATH to a folder that you can write",
+        ) from problem
+
+
+def _take(lock: FileLock, settings: Settings) -> None:
+    try:
+        if lock.acquire():
+            return
+    except OSError as problem:
+        raise StorageError(
+            f"the lock {lock.path} cannot be taken", cause=problem.strerror or str(problem)
+        ) from problem
+    pid = holder(lock.path) or 0
+    raise AlreadyRunning(
+        f"a service runs for this data directory already (pid {pid})",
+        cause=f"it holds {lock.path}",
+        fix="thoth-supervisor status",
+        pid=pid,
+    )
+
+
+def _tell_starter(event: Mapping[str, Any]) -> None:
+    """One line to whoever started the daemon; it may be gone, which changes nothing."""
+    try:
+        os.write(1, (json.dumps(event) + "\n").encode())
+    except OSError:
+        _close_output()
+    if event["event"] in ("ready", "error", "already"):
+        _close_output()
+
+
+def _close_output() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _detach_from_input() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _leave_affinity() -> None:
+    """A starter that pinned itself to one core must not pin the service."""
+    if hasattr(os, "sched_setaffinity"):
+        try:
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        except OSError:
+            return

@@ -1,0 +1,108 @@
+"""What the supervisor says about itself: the answers to ``hello``, ``status`` and ``restart``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from thoth_core import __version__
+from thoth_core.errors import InvalidInput, ProtocolError
+from thoth_core.settings import Settings
+from thoth_core.supervisor import status
+from thoth_core.supervisor.crew import STORE, Crew
+from thoth_core.supervisor.dispatch import Dispatch
+from thoth_core.wire import Message
+
+#: The settings that are the service's; a client that has others is told.
+SERVICE_FIELDS = (
+    "embedding_model",
+    "embedding_batch_size",
+    "long_text",
+    "device",
+    "precision",
+    "trust_remote_code",
+    "max_text_chars",
+    "unit_timeout",
+    "worker_memory_mb",
+    "queue_mb",
+    "faults",
+    "embed_workers",
+)
+
+
+class Desk:
+    """``started`` is the monotonic time of the service's start."""
+
+    def __init__(
+        self, settings: Settings, service: str, started: float, dispatch: Dispatch, crew: Crew
+    ) -> None:
+        self.stopping = ""
+        self._settings = settings
+        self._service = service
+        self._started = started
+        self._dispatch = dispatch
+        self._crew = crew
+
+    def hello(self, message: Message) -> dict[str, Any]:
+        """Who serves here, and which of the client's settings are not in force."""
+        ours = self._settings.to_wire()
+        theirs = message.body.get("settings")
+        theirs = theirs if isinstance(theirs, Mapping) else {}
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "service": self._service,
+            "model": self._dispatch.board.model or {"name": self._settings.embedding_model},
+            "settings": ours,
+            "differing": [
+                name
+                for name in SERVICE_FIELDS
+                if name in theirs and name in ours and theirs[name] != ours[name]
+            ],
+        }
+
+    def control(self, now: float, message: Message) -> dict[str, Any]:
+        """The result of a control request that is answered at once."""
+        if message.kind == "status":
+            return self.status(now)
+        if message.kind != "restart":
+            raise ProtocolError(f"there is no control request of the kind {message.kind!r}")
+        name = message.body.get("worker")
+        if name is not None and name not in self._crew.slots:
+            raise InvalidInput(
+                f"there is no worker {name!r}",
+                cause="the workers are: " + ", ".join(self._crew.slots),
+            )
+        return {"restarted": self._crew.restart(now, name)}
+
+    def status(self, now: float) -> dict[str, Any]:
+        """What ``thoth-supervisor status --json`` prints."""
+        crew, board = self._crew, self._dispatch.board
+        slots = list(crew.slots.values())
+        workers = []
+        for slot in slots:
+            child = crew.children.get(slot.name)
+            worker = board.pool.workers.get(slot.name)
+            at_work = (
+                board.store.in_flight > 0 if slot.name == STORE else bool(worker and worker.units)
+            )
+            beat = crew.beats.get(slot.name, {})
+            pid = child.pid if child is not None else None
+            workers.append(status.worker_status(slot, pid, beat, at_work))
+        store = status.store_status(
+            crew.ready_info.get(STORE, {}), crew.beats.get(STORE, {}), board.store.up
+        )
+        return {
+            "schema_version": status.SCHEMA_VERSION,
+            "state": status.service_state(slots, stopping=bool(self.stopping)),
+            "pid": os.getpid(),
+            "version": __version__,
+            "uptime_s": round(now - self._started, 3),
+            "data_dir": str(self._settings.data_dir),
+            "models": [dict(board.model)] if board.model is not None else [],
+            "workers": workers,
+            "queue": self._dispatch.queue(),
+            "store": store | {"embedded_total": int(board.counters["embedded"])},
+            "counters": status.counters(self._dispatch),
+        }

@@ -1,0 +1,392 @@
+"""The one authority on delivery: admission, order, retries, deadlines, answers. Pure.
+
+Events go in with the monotonic time; actions come out of :meth:`Dispatch.actions`. No socket, no
+clock, no thread. Every accepted request has exactly one final answer, ``result`` or ``error``,
+whatever dies. A write keeps the number that it got when it was accepted on all its attempts, so
+that a frame which arrives late can never undo a newer write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from thoth_core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ModelNotRunning,
+    Overloaded,
+    ServiceStopping,
+    ThothError,
+    WorkerFailed,
+    from_dict,
+)
+from thoth_core.supervisor import outcomes
+from thoth_core.supervisor.assign import pump, send_again
+from thoth_core.supervisor.board import Action, Board, ToClient, Useful
+from thoth_core.supervisor.requests import (
+    EMBEDDED,
+    READS,
+    WRITES,
+    Phase,
+    Request,
+    check,
+    is_interactive,
+    size_of,
+)
+from thoth_core.wire import Message, error_message
+
+#: A call or hand-over that the store died of so often is given up.
+STORE_DEATHS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``queue_bytes`` admitted at once; ``silence`` in seconds without progress."""
+
+    queue_bytes: int = 256 * 1024 * 1024
+    queue_requests: int = 20_000
+    silence: float = 60.0
+    max_text_chars: int = 1_000_000
+
+
+class Dispatch:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.board = Board()
+        self.draining = False
+        self._number = 0
+        self._no_embed: ThothError | None = None
+        self._no_store: ThothError | None = None
+
+    def actions(self) -> list[Action]:
+        """What is to be done since the last call, in order."""
+        out, self.board.out = self.board.out, []
+        return out
+
+    @property
+    def idle(self) -> bool:
+        return not self.board.requests
+
+    def queue(self) -> dict[str, int]:
+        """Figures for ``status``."""
+        board = self.board
+        phases = [unit.phase for unit in board.units.values()]
+        return {
+            "requests": len(board.requests),
+            "bytes": board.bytes,
+            "items": sum(r.left for r in board.requests.values()),
+            "units_waiting": phases.count(Phase.QUEUED),
+            "units_embedding": phases.count(Phase.EMBEDDING),
+            "units_handed": len(board.handed),
+            "calls_waiting": board.store.waiting,
+            "calls_in_flight": board.store.in_flight,
+        }
+
+    # -- clients ------------------------------------------------------------------------------
+
+    def request(self, now: float, client: bytes, message: Message, size: int = 0) -> None:
+        """A request arrived. ``size`` is that of its frames, in bytes."""
+        board = self.board
+        board.counters["requests"] += 1
+        known = board.requests.get(message.id)
+        if known is not None:
+            # The client lost its connection and asks again: same request, new address.
+            if known.kind != "embed":
+                known.client = client
+                return
+            # Pieces of the answer went to the old address, so this one starts afresh.
+            board.forget(known)
+        try:
+            request = self._admit(now, client, message, size_of(message, size))
+        except ThothError as problem:
+            board.counters["refused"] += 1
+            board.out.append(ToClient(client, error_message(problem, message.id)))
+            return
+        board.requests[request.id] = request
+        board.bytes += request.size
+        self._begin(request)
+        pump(board)
+
+    def cancel(self, client: bytes, id: str) -> None:
+        request = self.board.requests.get(id)
+        if request is not None and request.client == client:
+            self.board.fail(request, Cancelled("the caller took the call back"))
+            pump(self.board)
+
+    def client_gone(self, client: bytes) -> None:
+        """Nothing can be sent to this client any more: its work is freed. An accepted write goes
+        on, because its client may come back under another address and ask for the outcome."""
+        for request in list(self.board.requests.values()):
+            if request.client == client and request.kind not in WRITES | {"add"}:
+                self.board.forget(request)
+        pump(self.board)
+
+    # -- embed workers ------------------------------------------------------------------------
+
+    def worker_ready(self, slot: str, incarnation: str, lane: str, info: Mapping[str, Any]) -> None:
+        """The slot's worker is READY and said ``info`` about itself and its model."""
+        board = self.board
+        board.pool.add(slot, incarnation, lane, info)
+        model = info.get("model")
+        if isinstance(model, Mapping):
+            first, board.model = board.model is None, model
+            for request in list(board.requests.values()) if first else ():
+                if request.kind in ("add", "query"):
+                    self._begin(request)
+        pump(board)
+
+    def worker_gone(self, slot: str, incarnation: str, *, blame: bool) -> None:
+        """The process ended. With ``blame``, what it was running may have been the cause."""
+        board = self.board
+        worker = board.pool.get(slot, incarnation)
+        if worker is None:
+            return
+        board.pool.remove(slot)
+        for unit in list(worker.kept):
+            if unit.phase is Phase.HANDED:
+                # The store may have it, but nobody could send it again: embed it elsewhere.
+                board.requeue(unit)
+        # In reverse, because each goes to the front of its queue.
+        for position, unit in reversed(list(enumerate(worker.units))):
+            if unit.phase is not Phase.EMBEDDING:
+                continue
+            if blame and position == 0:
+                board.suspect(unit)
+                outcomes.settle(board, unit.request)
+            else:
+                board.requeue(unit)
+        board.counters["worker_deaths"] += 1
+        pump(board)
+
+    def worker_message(self, now: float, slot: str, incarnation: str, message: Message) -> None:
+        """``started``, ``done``, ``handed``, ``error`` or ``missing`` from a worker."""
+        board = self.board
+        worker = board.pool.get(slot, incarnation)
+        if worker is None:
+            board.counters["late"] += 1
+            return
+        unit = board.units.get(message.id)
+        if unit is None or unit.slot != slot or unit.attempt != message.attempt:
+            board.counters["late"] += 1
+            if message.kind != "started":
+                # Of a call that was given up: only the worker's credit comes back.
+                worker.units = [u for u in worker.units if u.id != message.id or u is unit]
+                pump(board)
+            return
+        unit.request.progressed = now
+        if message.kind == "missing" and unit.phase is Phase.HANDED:
+            worker.kept.discard(unit)
+            board.requeue(unit)
+        elif unit.phase is Phase.EMBEDDING and message.kind != "started":
+            worker.units.remove(unit)
+            if unit is board.alone:
+                board.alone = None
+            if message.kind == "done":
+                board.out.append(Useful(slot))
+                outcomes.unit_done(board, unit, message)
+            elif message.kind == "handed":
+                board.out.append(Useful(slot))
+                outcomes.unit_handed(board, worker, unit, message)
+            elif message.kind == "error":
+                outcomes.unit_refused(board, unit, from_dict(message.body))
+            else:
+                board.requeue(unit)
+        pump(board)
+
+    # -- the store ----------------------------------------------------------------------------
+
+    def store_ready(self, incarnation: str, endpoint: str, epoch: int) -> None:
+        board = self.board
+        board.store.opened(incarnation, endpoint, epoch)
+        for unit in sorted(board.handed, key=lambda u: int(u.id[1:])):
+            send_again(board, unit)
+        pump(board)
+
+    def store_gone(self, incarnation: str, *, blame: bool) -> None:
+        board = self.board
+        if incarnation != board.store.incarnation:
+            return
+        for call in board.store.lost(blame=blame):
+            if call.deaths >= STORE_DEATHS:
+                board.fail(call.request, _store_keeps_dying(call.deaths))
+        for unit in list(board.handed):
+            unit.store_deaths += int(blame)
+            if unit.store_deaths >= STORE_DEATHS:
+                board.fail(unit.request, _store_keeps_dying(unit.store_deaths))
+        board.counters["store_deaths"] += 1
+        pump(board)
+
+    def store_message(self, now: float, message: Message) -> None:
+        """``result`` or ``error`` from the store, for a call of ours or a unit of a worker's."""
+        board = self.board
+        unit = board.units.get(message.id)
+        if unit is not None:
+            if (
+                unit.attempt != message.attempt
+                or unit.phase not in (Phase.EMBEDDING, Phase.HANDED)
+                or message.incarnation != board.store.incarnation
+            ):
+                board.counters["late"] += 1
+                return
+            unit.request.progressed = now
+            board.out.append(Useful("store"))
+            if unit.phase is Phase.EMBEDDING:
+                # Two sockets: the store's answer may overtake the worker's.
+                unit.early = message
+            else:
+                outcomes.unit_stored(board, unit, message)
+            pump(board)
+            return
+        call = board.store.answered(message.id, message.attempt, message.incarnation)
+        if call is None:
+            board.counters["late"] += 1
+            return
+        board.out.append(Useful("store"))
+        if board.requests.get(call.request.id) is call.request:
+            call.request.progressed = now
+            call.request.calls.discard(call)
+            outcomes.call_answered(board, call, message)
+        pump(board)
+
+    # -- the service --------------------------------------------------------------------------
+
+    def availability(
+        self,
+        *,
+        embed: ThothError | None,
+        store: ThothError | None,
+        hopeless: frozenset[str] = frozenset(),
+    ) -> None:
+        """Why no embed worker, or no store, can be had at all; None while one is there or on its
+        way. ``hopeless`` are the lanes without a worker to come."""
+        self._no_embed, self._no_store = embed, store
+        changed = hopeless != self.board.pool.hopeless
+        self.board.pool.hopeless = hopeless
+        if embed is not None or store is not None:
+            for request in list(self.board.requests.values()):
+                problem = self._impossible(request.kind)
+                if problem is not None:
+                    self.board.fail(request, problem)
+            changed = True
+        if changed:
+            pump(self.board)
+
+    def drain(self) -> None:
+        """Admit nothing new."""
+        self.draining = True
+
+    def give_up(self, problem: ThothError) -> None:
+        """Answer everything that is open: the service ends."""
+        for request in list(self.board.requests.values()):
+            self.board.fail(request, problem)
+
+    def stood_still(self, gap: float) -> None:
+        """The loop itself did not run for ``gap`` seconds (a suspended machine): nobody was late
+        in that time."""
+        for request in self.board.requests.values():
+            request.progressed += gap
+            if request.deadline is not None:
+                request.deadline += gap
+
+    def tick(self, now: float) -> None:
+        for request in list(self.board.requests.values()):
+            if request.deadline is not None and now >= request.deadline:
+                self.board.fail(request, DeadlineExceeded("the deadline of the call passed"))
+            elif self._waits_for_start(request):
+                # A worker is on its way; its own limits bound how long that takes.
+                request.progressed = now
+            elif now - request.progressed >= self.limits.silence:
+                self.board.fail(
+                    request,
+                    DeadlineExceeded(
+                        f"no progress for {self.limits.silence:.0f} s",
+                        fix="thoth-supervisor status",
+                    ),
+                )
+        pump(self.board)
+
+    # -- admission ----------------------------------------------------------------------------
+
+    def _admit(self, now: float, client: bytes, message: Message, size: int) -> Request:
+        board = self.board
+        errors = check(message, self.limits.max_text_chars)
+        if self.draining:
+            raise ServiceStopping("the service is stopping and takes nothing new")
+        problem = self._impossible(message.kind)
+        if problem is not None:
+            raise problem
+        self._check_model(message.body.get("model"))
+        if board.requests and (
+            board.bytes + size > self.limits.queue_bytes
+            or len(board.requests) >= self.limits.queue_requests
+        ):
+            board.counters["overloaded"] += 1
+            raise Overloaded(
+                f"the queue holds {len(board.requests)} calls of {board.bytes:,} bytes",
+                retry_after=0.5,
+            )
+        self._number += 1
+        request = Request(
+            id=message.id,
+            client=client,
+            kind=message.kind,
+            body=message.body,
+            buffers=message.buffers,
+            size=size,
+            interactive=is_interactive(message),
+            number=self._number,
+            progressed=now,
+            deadline=None if message.deadline is None else now + message.deadline,
+        )
+        request.errors = errors
+        request.left = request.total - len(errors)
+        return request
+
+    def _check_model(self, wanted: object) -> None:
+        model = self.board.model
+        if not isinstance(wanted, str) or not wanted or model is None:
+            return
+        running = str(model.get("name"))
+        if wanted.removeprefix(_PREFIX) != running.removeprefix(_PREFIX):
+            raise ModelNotRunning(
+                f"the service runs {running}, the call asks for {wanted}",
+                cause="a data directory has one service, and that service one model",
+                fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={wanted} "
+                "thoth-supervisor start",
+            )
+
+    def _impossible(self, kind: str) -> ThothError | None:
+        if kind in EMBEDDED and self._no_embed is not None:
+            return self._no_embed
+        return self._no_store if kind != "embed" else None
+
+    def _waits_for_start(self, request: Request) -> bool:
+        if request.needs_store and not self.board.store.up:
+            return True
+        return request.kind in EMBEDDED and not self.board.pool.workers
+
+    def _begin(self, request: Request) -> None:
+        """Start what can be started; ``add`` and ``query`` again once the model is known."""
+        board = self.board
+        if request.kind in READS | WRITES:
+            board.ask(request, request.kind, dict(request.body), request.buffers)
+        elif request.kind != "embed" and board.model is None:
+            return
+        elif request.left == 0:
+            outcomes.settle(board, request)
+        elif request.kind == "add":
+            outcomes.look_up(board, request)
+        else:
+            board.make_units(request, outcomes.open_items(request))
+
+
+_PREFIX = "sentence-transformers/"
+
+
+def _store_keeps_dying(times: int) -> WorkerFailed:
+    return WorkerFailed(
+        f"the store worker ended {times} times while it had this call",
+        fix="thoth-supervisor logs",
+    )

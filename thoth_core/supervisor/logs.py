@@ -1,0 +1,61 @@
+"""Log files of the service: one for the supervisor, one for each slot; each rotates.
+
+A full disk must not stop the service: a line that cannot be written is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+MAX_BYTES = 4 * 1024 * 1024
+KEPT_FILES = 3
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def logs_dir(data_dir: Path) -> Path:
+    return data_dir / "logs"
+
+
+def supervisor_log(data_dir: Path, *, foreground: bool) -> logging.Logger:
+    """The supervisor's logger: into its file, and on stderr when it runs in the foreground."""
+    logger = logging.getLogger("thoth.supervisor")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    _replace_handlers(logger, _file(data_dir, "supervisor", logging.Formatter(FORMAT)))
+    if foreground:
+        stream = logging.StreamHandler(sys.stderr)
+        stream.setFormatter(logging.Formatter(FORMAT))
+        logger.addHandler(stream)
+    return logger
+
+
+def worker_log(data_dir: Path, slot: str) -> logging.Logger:
+    """Where the output of the slot's workers goes, line by line as they wrote it."""
+    logger = logging.getLogger(f"thoth.output.{slot}")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(_file(data_dir, slot, logging.Formatter("%(message)s")))
+    return logger
+
+
+def _file(data_dir: Path, name: str, formatter: logging.Formatter) -> logging.Handler:
+    folder = logs_dir(data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    # logging's own handling of an error would write a traceback to a stderr nobody reads.
+    logging.raiseExceptions = False
+    handler = logging.handlers.RotatingFileHandler(
+        folder / f"{name}.log", maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True
+    )
+    handler.setFormatter(formatter)
+    return handler
+
+
+def _replace_handlers(logger: logging.Logger, handler: logging.Handler) -> None:
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    logger.addHandler(handler)

@@ -1,0 +1,110 @@
+"""The embed workers as dispatch sees them, and which of them a unit goes to. Pure.
+
+Interactive work never waits behind bulk: it has a worker of its own, and takes a bulk worker only
+while that one is away. Bulk work takes the interactive worker only when no bulk worker can come
+back. A unit whose worker died runs alone: in a bulk worker that holds nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from thoth_core.supervisor.requests import Unit
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A READY embed worker. ``units`` are in the order in which they were sent; the worker takes
+    them in that order, so the first is the one that runs."""
+
+    slot: str
+    incarnation: str
+    lane: str
+    credit: int
+    max_items: int
+    max_tokens: int
+    units: list[Unit] = field(default_factory=list)
+    #: Handed to the store and kept by the worker until they are released.
+    kept: set[Unit] = field(default_factory=set)
+
+    @property
+    def free(self) -> int:
+        return self.credit - len(self.units)
+
+
+class Pool:
+    def __init__(self) -> None:
+        self.workers: dict[str, Worker] = {}
+        #: Lanes whose slots have all failed or were stopped.
+        self.hopeless: frozenset[str] = frozenset()
+        #: The bulk slot that is kept for units which run alone, while there are any.
+        self._host = ""
+
+    def add(self, slot: str, incarnation: str, lane: str, info: Mapping[str, Any]) -> Worker:
+        credit = info.get("credit")
+        credit = credit if isinstance(credit, Mapping) else {}
+        worker = Worker(
+            slot,
+            incarnation,
+            lane,
+            credit=max(1, int(credit.get("units", 1))),
+            max_items=max(1, int(credit.get("items", 32))),
+            max_tokens=max(1, int(credit.get("tokens", 4096))),
+        )
+        self.workers[slot] = worker
+        return worker
+
+    def remove(self, slot: str) -> Worker | None:
+        if slot == self._host:
+            self._host = ""
+        return self.workers.pop(slot, None)
+
+    def get(self, slot: str, incarnation: str) -> Worker | None:
+        """The worker, if it is still that incarnation."""
+        worker = self.workers.get(slot)
+        return worker if worker is not None and worker.incarnation == incarnation else None
+
+    def bounds(self) -> tuple[int, int]:
+        """Items and tokens that a unit may have: what every worker here can take."""
+        if not self.workers:
+            return 32, 4096
+        return (
+            min(w.max_items for w in self.workers.values()),
+            min(w.max_tokens for w in self.workers.values()),
+        )
+
+    def for_interactive(self) -> Worker | None:
+        own = [w for w in self.workers.values() if w.lane == "interactive"]
+        if own:
+            return _freest([w for w in own if w.free > 0])
+        # One unit beyond the credit, so that a full bulk worker takes it next.
+        return _freest([w for w in self._bulk() if w.free > -1 and w.slot != self._host])
+
+    def for_bulk(self) -> Worker | None:
+        return _freest([w for w in self._bulk() if w.free > 0 and w.slot != self._host])
+
+    def host(self, wanted: bool) -> Worker | None:
+        """The worker that a unit can run alone in, once it is empty. ``wanted`` says whether
+        there is such a unit; when not, the slot goes back to the others."""
+        if not wanted:
+            self._host = ""
+            return None
+        if self._host not in self.workers:
+            bulk = self._bulk()
+            if not bulk:
+                return None
+            self._host = max(bulk, key=lambda w: w.free).slot
+        worker = self.workers[self._host]
+        return worker if not worker.units else None
+
+    def _bulk(self) -> list[Worker]:
+        bulk = [w for w in self.workers.values() if w.lane == "bulk"]
+        if not bulk and "bulk" in self.hopeless:
+            return list(self.workers.values())
+        return bulk
+
+
+def _freest(workers: list[Worker]) -> Worker | None:
+    return max(workers, key=lambda w: w.free, default=None)

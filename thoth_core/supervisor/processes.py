@@ -1,0 +1,177 @@
+"""Child processes: how one is spawned, how its end is known, and what is left to say about it.
+
+Never a fork of the supervisor's memory and never ``multiprocessing``: a fresh interpreter with an
+environment of its own. The end is told by the kernel (a pidfd becomes readable), not by polling.
+A child is in the supervisor's session, where ``nice`` has an effect between processes, and in a
+process group of its own, so that it can be ended with whatever it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from thoth_core.supervisor.slots import Exit
+from thoth_core.worker.birth import EXIT_BOOT, VARIABLE, Birth
+
+TAIL_LINES = 50
+
+
+class Child:
+    """One worker process. ``sentinel`` is a file descriptor that becomes readable when it ends,
+    ``output`` one that gives its standard output and error."""
+
+    def __init__(
+        self,
+        role: Literal["embed", "store"],
+        slot: str,
+        incarnation: str,
+        back_path: Path,
+        environ: Mapping[str, str],
+        log: logging.Logger,
+    ) -> None:
+        self.slot = slot
+        self.incarnation = incarnation
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        #: Why we ended it, or "".
+        self.ended_by_us = ""
+        self._log = log
+        self._partial = b""
+        # The child reads the one end; it sees the end of the file when this process, which alone
+        # holds the other, is gone.
+        death_read, self._death_write = os.pipe()
+        try:
+            birth = Birth(role, slot, incarnation, str(back_path), os.getpid(), death_read)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", f"{role}_worker"],
+                env={**environ, VARIABLE: birth.to_variable()},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                pass_fds=(death_read,),
+                process_group=0,
+            )
+        except BaseException:
+            os.close(self._death_write)
+            raise
+        finally:
+            os.close(death_read)
+        self.pid = self._process.pid
+        assert self._process.stdout is not None
+        self.output = self._process.stdout.fileno()
+        os.set_blocking(self.output, False)
+        self.sentinel = _sentinel(self._process)
+
+    @property
+    def identity(self) -> bytes:
+        role = "store" if self.slot == "store" else "embed"
+        return f"{role}.{self.slot}.{self.incarnation}".encode()
+
+    def signal(self, name: Literal["SIGTERM", "SIGKILL"]) -> None:
+        """Send a signal to the process and to whatever it started."""
+        with contextlib.suppress(ProcessLookupError):
+            # Not yet waited for, so the pid is still its own.
+            os.killpg(self.pid, getattr(signal, name))
+
+    def read_output(self) -> bool:
+        """Move what it wrote to the log; False at the end of the file."""
+        try:
+            data = os.read(self.output, 65536)
+        except BlockingIOError:
+            return True
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()
+        if not data and self._partial:
+            lines.append(self._partial)
+            self._partial = b""
+        if len(self._partial) > 65536:
+            lines.append(self._partial)
+            self._partial = b""
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip()
+            self.tail.append(text)
+            self._log.info("%s", text)
+        return bool(data)
+
+    def reap(self, now: float, wall: float) -> Exit:
+        """How it ended. Called once, after the sentinel."""
+        code = self._process.wait()
+        while self.read_output():
+            if not _readable(self.output):
+                break
+        self.close()
+        return describe_exit(code, wall, self.ended_by_us)
+
+    def close(self) -> None:
+        for fd in (self.sentinel, self._death_write):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def describe_exit(code: int, wall: float, ended_by_us: str) -> Exit:
+    """What an exit status (as ``subprocess`` gives it) means. ``wall`` is the time for display.
+
+    Whatever it was working on may have been the cause, unless we ended it or somebody outside
+    killed it.
+    """
+    name: str | None = None
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+    if ended_by_us:
+        reason = ended_by_us
+    elif name == "SIGKILL":
+        reason = "killed from outside, or out of memory"
+    elif name == "SIGSEGV":
+        reason = "segmentation fault"
+    elif name is not None:
+        reason = f"ended by {name}"
+    elif code == EXIT_BOOT:
+        reason = "could not be set up"
+    else:
+        reason = f"exit status {code}"
+    blame = not ended_by_us and name not in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+    return Exit(
+        reason=reason,
+        at=wall,
+        signal=name,
+        code=code if code >= 0 else None,
+        boot_failure=code == EXIT_BOOT and not ended_by_us,
+        blame=blame and code != EXIT_BOOT,
+    )
+
+
+def _sentinel(process: subprocess.Popen[bytes]) -> int:
+    if hasattr(os, "pidfd_open"):
+        return os.pidfd_open(process.pid)
+    # Elsewhere a thread waits for it and closes a pipe.
+    read, write = os.pipe()
+
+    def wait() -> None:
+        process.wait()
+        os.close(write)
+
+    threading.Thread(target=wait, name=f"wait-{process.pid}", daemon=True).start()
+    return read
+
+
+def _readable(fd: int) -> bool:
+    import select
+
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,190 @@
+"""What dispatch keeps of a request, its units and its calls; and what it admits. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from thoth_core.errors import InvalidInput, ProtocolError, RequestTooLarge
+from thoth_core.validation import check_texts
+from thoth_core.wire import MAX_TEXTS, Buffer, Message
+
+#: Requests that the store answers by itself; dispatch only orders and repeats them.
+READS = frozenset({"search", "get", "count", "collections", "stats", "documents"})
+WRITES = frozenset(
+    {
+        "upsert",
+        "delete",
+        "create_collection",
+        "rename_collection",
+        "delete_collection",
+        "replace_document",
+    }
+)
+#: Requests whose texts an embed worker turns into vectors first.
+EMBEDDED = frozenset({"embed", "add", "query"})
+KINDS = READS | WRITES | EMBEDDED
+
+#: An ``embed`` up to these bounds is interactive: somebody waits for it.
+SMALL_TEXTS = 16
+SMALL_CHARS = 16_000
+
+
+class Phase(Enum):
+    QUEUED = "queued"
+    #: An embed worker has it.
+    EMBEDDING = "embedding"
+    #: Its vectors are with the store, and still kept by the embed worker.
+    HANDED = "handed"
+    DONE = "done"
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One accepted request. ``number`` is the counter part of its write number."""
+
+    id: str
+    client: bytes
+    kind: str
+    body: Mapping[str, Any]
+    buffers: tuple[Buffer, ...]
+    size: int
+    interactive: bool
+    number: int
+    progressed: float
+    deadline: float | None
+    #: Units that wait for a worker.
+    pending: deque[Unit] = field(default_factory=deque)
+    units: set[Unit] = field(default_factory=set)
+    calls: set[Call] = field(default_factory=set)
+    #: Items without an outcome yet.
+    left: int = 0
+    errors: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    superseded: list[int] = field(default_factory=list)
+    embedded: int = 0
+    reused: int = 0
+    unchanged: int = 0
+    windowed: int = 0
+    tokens: int = 0
+
+    @property
+    def total(self) -> int:
+        texts = self.body.get("texts")
+        return len(texts) if isinstance(texts, Sequence) else 0
+
+    @property
+    def needs_store(self) -> bool:
+        return self.kind != "embed"
+
+    def report(self) -> dict[str, Any]:
+        """The result of an ``add``."""
+        return {
+            "embedded": self.embedded,
+            "reused": self.reused,
+            "unchanged": self.unchanged,
+            "superseded": sorted(self.superseded),
+            "windowed": self.windowed,
+            "tokens": self.tokens,
+            "errors": [list(pair) for pair in sorted(self.errors, key=lambda p: p[0])],
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """A batch of a request's texts; ``items`` are their positions in the call."""
+
+    id: str
+    request: Request
+    items: list[int]
+    attempt: int = 0
+    phase: Phase = Phase.QUEUED
+    slot: str = ""
+    store: str = ""
+    #: It runs with nothing else in its worker, because its first worker died.
+    alone: bool = False
+    deaths: int = 0
+    store_deaths: int = 0
+    #: From ``handed``: which of the items were embedded.
+    indices: list[int] = field(default_factory=list)
+    #: The store's answer, when it came before the worker's.
+    early: Message | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """Something asked of the store for a request."""
+
+    id: str
+    request: Request
+    kind: str
+    body: dict[str, Any]
+    buffers: tuple[Buffer, ...]
+    size: int
+    urgent: bool
+    attempt: int = 0
+    sent: bool = False
+    #: Its request is gone; the answer will interest nobody.
+    dropped: bool = False
+    deaths: int = 0
+
+
+def size_of(message: Message, frame_bytes: int = 0) -> int:
+    return frame_bytes + sum(b.nbytes for b in message.buffers) + 256
+
+
+def check(message: Message, max_chars: int) -> list[tuple[int, dict[str, Any]]]:
+    """Whether ``message`` is a request that can be carried out.
+
+    The errors of single texts come back; what makes the whole call impossible is raised
+    (:class:`ProtocolError`, :class:`InvalidInput`, :class:`RequestTooLarge`). Clients check before
+    they send; this is for those that do not.
+    """
+    if message.kind not in KINDS:
+        raise ProtocolError(f"there is no request of the kind {message.kind!r}")
+    if not 0 < len(message.id) <= 64:
+        raise ProtocolError("a request needs an id of 1 to 64 characters")
+    body = message.body
+    if message.kind != "embed" and message.kind not in ("collections", "stats"):
+        name = body.get("collection")
+        if not isinstance(name, str) or not name:
+            raise InvalidInput("the call names no collection")
+    if message.kind in ("upsert", "search") and (
+        len(message.buffers) != 1 or len(message.buffers[0].shape) != 2
+    ):
+        raise InvalidInput(f"a {message.kind} needs its vectors, as one array of two dimensions")
+    if message.kind not in EMBEDDED:
+        return []
+    texts = body.get("texts")
+    if not isinstance(texts, list):
+        raise InvalidInput("the texts are no list")
+    if len(texts) > MAX_TEXTS:
+        raise RequestTooLarge(
+            f"{len(texts):,} texts in one call, {MAX_TEXTS:,} at most",
+            fix="send several calls",
+        )
+    if message.kind == "add":
+        ids, metadatas = body.get("ids"), body.get("metadatas")
+        if not isinstance(ids, list) or not all(isinstance(i, str) and i for i in ids):
+            raise InvalidInput("the ids are no list of strings")
+        if len(ids) != len(texts):
+            raise InvalidInput(f"{len(ids)} ids for {len(texts)} texts")
+        if len(set(ids)) != len(ids):
+            raise InvalidInput("an id stands twice in the call")
+        if metadatas is not None and (
+            not isinstance(metadatas, list) or len(metadatas) != len(texts)
+        ):
+            raise InvalidInput("the metadatas are no list as long as the texts")
+    return [(index, error.to_dict()) for index, error in check_texts(texts, max_chars)]
+
+
+def is_interactive(message: Message) -> bool:
+    """Whether somebody waits for this; it then never waits behind bulk work."""
+    if message.kind == "embed":
+        texts = message.body["texts"]
+        return len(texts) <= SMALL_TEXTS and (
+            sum(len(t) for t in texts if isinstance(t, str)) <= SMALL_CHARS
+        )
+    return message.kind == "query" or message.kind in READS

@@ -1,0 +1,415 @@
+"""The one event loop of the supervisor. It moves messages and events between the sockets, the
+processes, and the parts that decide (``dispatch``, ``slots``); it decides nothing itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from thoth_core import sockets
+from thoth_core.errors import ServiceStopping, ThothError, WorkerFailed
+from thoth_core.settings import Settings
+from thoth_core.supervisor.board import ToClient, ToStore, ToWorker
+from thoth_core.supervisor.crew import STORE, Crew
+from thoth_core.supervisor.desk import Desk
+from thoth_core.supervisor.dispatch import Dispatch, Limits
+from thoth_core.supervisor.outbox import Outbox
+from thoth_core.supervisor.processes import Child
+from thoth_core.supervisor.slots import Policy, State
+from thoth_core.wire import Frame, Message, decode, encode, error_message
+
+#: Seconds between looks at deadlines.
+TICK = 0.25
+#: Seconds between tries to send to a peer whose queue is full.
+RETRY = 0.02
+#: A loop that was away for longer than this was stopped or suspended.
+GAP = 2.0
+#: Messages taken from one socket before the others have their turn.
+BURST = 200
+
+Announce = Callable[[Mapping[str, Any]], None]
+
+
+class Service:
+    """``announce`` tells whoever started the service how far it is: ``{event, …}``.
+    ``idle_exit`` is in seconds; None stays."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        announce: Announce,
+        idle_exit: float | None = None,
+        policy: Policy | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.settings = settings
+        self.id = os.urandom(8).hex()
+        self.dispatch = Dispatch(
+            limits
+            or Limits(
+                queue_bytes=settings.queue_mb * 1024 * 1024,
+                max_text_chars=settings.max_text_chars,
+            )
+        )
+        self._announce = announce
+        self._idle_exit = idle_exit
+        self._log = logging.getLogger("thoth.supervisor")
+        self._started = time.monotonic()
+        self._last_work = self._started
+        self._announced = False
+        self._next_tick = 0.0
+        self._drain_until = 0.0
+        #: "" while it serves; then the stage of the end: drain, workers, store; or fast.
+        self._stopping = ""
+        self._stop_waiters: list[tuple[bytes, str]] = []
+        self._exit_status = 0
+        self._context = sockets.context()
+        room = settings.service_dir
+        self._front = sockets.router(self._context, room / "front", hwm=256)
+        self._control = sockets.router(self._context, room / "control")
+        self._back = sockets.router(self._context, room / "back", hwm=256)
+        self._front_out = Outbox(self._front)
+        self._control_out = Outbox(self._control)
+        self._back_out = Outbox(self._back)
+        self._poller = sockets.poller()
+        for each in (self._front, self._control, self._back):
+            self._poller.register(each, sockets.POLLIN)
+        self._sentinels: dict[int, Child] = {}
+        self._outputs: dict[int, Child] = {}
+        self.crew = Crew(
+            settings,
+            self.id,
+            room / "back",
+            tell=self._tell,
+            watch=self._watch,
+            unwatch=self._unwatch,
+            policy=policy,
+        )
+        self._desk = Desk(settings, self.id, self._started, self.dispatch, self.crew)
+        self._signals_in, self._signals_out = socket.socketpair()
+        for end in (self._signals_in, self._signals_out):
+            end.setblocking(False)
+        self._poller.register(self._signals_out.fileno(), sockets.POLLIN)
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit status of the process. In the main thread, which
+        also spawns the children: their parent-death signal follows the thread."""
+        old = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
+        old_fd = signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
+        try:
+            self._announce({"event": "starting", "message": "starting the workers"})
+            self.crew.tick(time.monotonic())
+            while not (self._stopping and self.crew.ended):
+                self._turn()
+            self._say_goodbye()
+        finally:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in old:
+                signal.signal(number, handler)
+            self._close()
+        return self._exit_status
+
+    def _turn(self) -> None:
+        before = time.monotonic()
+        timeout = self._timeout(before)
+        events = dict(self._poller.poll(int(timeout * 1000) + 1))
+        now = time.monotonic()
+        gap = now - before - timeout
+        if gap > GAP:
+            self._log.warning("the supervisor stood still for %.1f s", gap)
+            self.dispatch.stood_still(gap)
+            self.crew.stood_still(gap)
+        if self._signals_out.fileno() in events:
+            self._read_signals()
+        # What workers wrote and answered before they died counts, so it is read first.
+        for fd in [fd for fd in events if fd in self._outputs]:
+            if not self._outputs[fd].read_output():
+                self._unwatch_output(fd)
+        if self._back in events:
+            self._read(self._back, self._from_worker)
+        for fd in [fd for fd in events if fd in self._sentinels]:
+            self._child_ended(now, self._sentinels[fd])
+        if self._control in events:
+            self._read(self._control, self._from_control)
+        if self._front in events:
+            self._read(self._front, self._from_client)
+        self.crew.tick(now)
+        if now >= self._next_tick:
+            self._next_tick = now + TICK
+            self.dispatch.tick(now)
+        self._carry_out(now)
+        self._flush(now)
+        self._look_around(now)
+
+    def _timeout(self, now: float) -> float:
+        timeout = TICK if not self.dispatch.idle or self._stopping else 1.0
+        wakes = self.crew.wakes_at()
+        if wakes is not None:
+            timeout = min(timeout, max(0.0, wakes - now))
+        if self._front_out or self._back_out or self._control_out:
+            timeout = min(timeout, RETRY)
+        return timeout
+
+    def _read(self, source: Any, handle: Callable[[float, bytes, Message, int], None]) -> None:
+        for _ in range(BURST):
+            frames = sockets.receive(source)
+            if frames is None:
+                return
+            identity = bytes(frames[0])
+            now = time.monotonic()
+            try:
+                message = decode(frames[1:])
+            except ThothError as problem:
+                self.dispatch.board.counters["bad_frames"] += 1
+                if source is not self._back:
+                    self._reply(source, now, identity, error_message(problem))
+                continue
+            handle(now, identity, message, sum(len(f) for f in frames))
+            self._carry_out(now)
+
+    def _carry_out(self, now: float) -> None:
+        """Do what dispatch decided. Each action may lead to more."""
+        while actions := self.dispatch.actions():
+            for action in actions:
+                if isinstance(action, ToClient):
+                    self._reply(self._front, now, action.client, action.message)
+                elif isinstance(action, ToWorker):
+                    child = self.crew.children.get(action.slot)
+                    if child is not None and child.incarnation == action.incarnation:
+                        self._tell(child, action.message)
+                elif isinstance(action, ToStore):
+                    child = self.crew.children.get(STORE)
+                    if child is not None and child.incarnation == action.incarnation:
+                        self._tell(child, action.message)
+                else:
+                    self.crew.slots[action.slot].useful()
+
+    def _flush(self, now: float) -> None:
+        for client in self._front_out.flush(now):
+            self.dispatch.client_gone(client)
+        self._control_out.flush(now)
+        self._back_out.flush(now)
+
+    def _look_around(self, now: float) -> None:
+        """What follows from how things stand, rather than from one event."""
+        self.dispatch.availability(
+            embed=self.crew.embed_problem(),
+            store=self.crew.store_problem(),
+            hopeless=self.crew.hopeless_lanes(),
+        )
+        self._carry_out(now)
+        if not self._announced and not self._stopping:
+            self._watch_the_start(now)
+        if not self.dispatch.idle:
+            self._last_work = now
+        elif (
+            self._idle_exit is not None
+            and not self._stopping
+            and now - self._last_work > self._idle_exit
+        ):
+            self._log.info("ending after %.0f s without work", self._idle_exit)
+            self._begin_stop(now, fast=False)
+        if self._stopping == "drain" and self.dispatch.idle:
+            self._stopping = "workers"
+            # The store last: until the embed workers have ended, vectors may be on their way.
+            self.crew.stop(now, drain=True, only="embed")
+        if self._stopping == "workers" and not any(s.alive for s in self.crew.embed_slots()):
+            self._stopping = "store"
+            self.crew.stop(now, drain=True)
+        if self._stopping == "drain" and now > self._drain_until:
+            self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
+
+    def _watch_the_start(self, now: float) -> None:
+        if self.crew.working:
+            self._announced = True
+            self._log.info("ready after %.1f s", now - self._started)
+            self._announce({"event": "ready", "pid": os.getpid()})
+            return
+        problem = self.crew.store_problem() or self.crew.embed_problem()
+        if problem is not None:
+            # It never worked: whoever started it is told why, and nothing lingers.
+            self._announced = True
+            self._log.error("the service cannot start: %s", problem)
+            self._announce({"event": "error", "error": problem.to_dict()})
+            self._exit_status = problem.exit_code
+            self._begin_stop(now, fast=True)
+
+    # -- clients ------------------------------------------------------------------------------
+
+    def _from_client(self, now: float, client: bytes, message: Message, size: int) -> None:
+        if message.kind == "ping":
+            self._reply(self._front, now, client, Message("pong", message.id))
+        elif message.kind == "hello":
+            self._last_work = now
+            self._reply(
+                self._front,
+                now,
+                client,
+                Message("result", message.id, body=self._desk.hello(message)),
+            )
+        elif message.kind == "cancel":
+            self.dispatch.cancel(client, message.id)
+        else:
+            self._last_work = now
+            self.dispatch.request(now, client, message, size)
+
+    def _reply(self, source: Any, now: float, to: bytes, message: Message) -> None:
+        try:
+            frames = encode(message)
+        except ThothError as problem:
+            frames = encode(error_message(problem, message.id))
+        box = self._front_out if source is self._front else self._control_out
+        if not box.send(now, to, frames) and source is self._front:
+            self.dispatch.client_gone(to)
+
+    # -- control ------------------------------------------------------------------------------
+
+    def _from_control(self, now: float, client: bytes, message: Message, size: int) -> None:
+        answer: Message | None
+        try:
+            answer = self._control_answer(now, client, message)
+        except ThothError as problem:
+            answer = error_message(problem, message.id)
+        if answer is not None:
+            self._reply(self._control, now, client, answer)
+
+    def _control_answer(self, now: float, client: bytes, message: Message) -> Message | None:
+        if message.kind == "ping":
+            return Message("pong", message.id)
+        if message.kind == "stop":
+            self._stop_waiters.append((client, message.id))
+            self._begin_stop(now, fast=bool(message.body.get("fast")))
+            return None
+        if message.kind == "restart" and self._stopping:
+            raise ServiceStopping("the service is stopping")
+        return Message("result", message.id, body=self._desk.control(now, message))
+
+    # -- workers ------------------------------------------------------------------------------
+
+    def _from_worker(self, now: float, identity: bytes, message: Message, size: int) -> None:
+        child = self.crew.child_of(identity)
+        if child is None:
+            # Of an incarnation that has ended, or of nobody we know.
+            self.dispatch.board.counters["late"] += 1
+            return
+        slot = self.crew.slots[child.slot]
+        kind = message.kind
+        if kind == "hello":
+            self._tell(child, self.crew.config_for(slot))
+        elif kind == "state":
+            slot.state_said(now, str(message.body.get("state", "LOADING")))
+        elif kind == "beat":
+            self.crew.beats[child.slot] = message.body
+        elif kind == "failed":
+            slot.failed_to_boot(message.body)
+        elif kind == "ready":
+            self._worker_ready(now, child, message.body)
+        elif slot.role == "store":
+            self.dispatch.store_message(now, message)
+        else:
+            self.dispatch.worker_message(now, child.slot, child.incarnation, message)
+
+    def _worker_ready(self, now: float, child: Child, info: Mapping[str, Any]) -> None:
+        slot = self.crew.slots[child.slot]
+        slot.ready(now)
+        self.crew.ready_info[child.slot] = info
+        self._log.info("worker %s (pid %d) is ready", child.slot, child.pid)
+        if slot.state is not State.READY:
+            return
+        if slot.role == "store":
+            self.dispatch.store_ready(
+                child.incarnation, str(info.get("endpoint", "")), int(info.get("epoch", 0))
+            )
+        else:
+            self.dispatch.worker_ready(child.slot, child.incarnation, slot.lane, info)
+
+    def _child_ended(self, now: float, child: Child) -> None:
+        # Its last words may be in the socket still.
+        self._read(self._back, self._from_worker)
+        exit = self.crew.ended_child(now, child)
+        self._back_out.drop(child.identity)
+        if child.slot == STORE:
+            self.dispatch.store_gone(child.incarnation, blame=exit.blame)
+        else:
+            self.dispatch.worker_gone(child.slot, child.incarnation, blame=exit.blame)
+        self._carry_out(now)
+
+    def _tell(self, child: Child, message: Message) -> None:
+        now = time.monotonic()
+        try:
+            frames: list[Frame] = encode(message)
+        except ThothError as problem:
+            # Its answer, since the worker will never see it.
+            refused = error_message(problem, message.id, message.attempt, child.incarnation)
+            self._from_worker(now, child.identity, refused, 0)
+            return
+        self._back_out.send(now, child.identity, frames)
+
+    def _watch(self, child: Child) -> None:
+        self._sentinels[child.sentinel] = child
+        self._outputs[child.output] = child
+        self._poller.register(child.sentinel, sockets.POLLIN)
+        self._poller.register(child.output, sockets.POLLIN)
+
+    def _unwatch(self, child: Child) -> None:
+        self._poller.unregister(child.sentinel)
+        del self._sentinels[child.sentinel]
+        self._unwatch_output(child.output)
+
+    def _unwatch_output(self, fd: int) -> None:
+        if self._outputs.pop(fd, None) is not None:
+            self._poller.unregister(fd)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        """Nothing here: the number is in the wake pipe, and the loop reads it there."""
+
+    def _read_signals(self) -> None:
+        try:
+            numbers = self._signals_out.recv(64)
+        except BlockingIOError:
+            return
+        now = time.monotonic()
+        for number in numbers:
+            self._log.info("received %s", signal.Signals(number).name)
+            # The second one means it.
+            self._begin_stop(now, fast=bool(self._stopping))
+
+    def _begin_stop(self, now: float, *, fast: bool) -> None:
+        self.dispatch.drain()
+        if not self._stopping:
+            self._stopping = self._desk.stopping = "drain"
+            self._drain_until = now + Policy().drain_limit
+        if fast:
+            self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
+            self._stopping = "fast"
+            self.crew.stop(now, drain=False)
+
+    def _say_goodbye(self) -> None:
+        now = time.monotonic()
+        self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
+        self._carry_out(now)
+        for client, id in self._stop_waiters:
+            self._reply(self._control, now, client, Message("result", id, body={"stopped": True}))
+        if not self._announced:
+            problem = WorkerFailed("the service was stopped before it was ready")
+            self._announce({"event": "error", "error": problem.to_dict()})
+
+    def _close(self) -> None:
+        for each in (self._front, self._control, self._back):
+            sockets.close(each, linger=1.0)
+        self._context.term()
+        room = self.settings.service_dir
+        for left in (room / "front", room / "control", room / "back", *room.glob("store-*.sock")):
+            left.unlink(missing_ok=True)
+        self._signals_in.close()
+        self._signals_out.close()

@@ -1,0 +1,68 @@
+"""What ``status`` says. Pure: from slots, dispatch and children to one mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from thoth_core.supervisor.dispatch import Dispatch
+from thoth_core.supervisor.slots import Slot, State
+
+SCHEMA_VERSION = 1
+
+
+def worker_status(
+    slot: Slot, pid: int | None, beat: Mapping[str, Any], busy: bool
+) -> dict[str, Any]:
+    """One entry of ``workers``."""
+    state = "BUSY" if busy and slot.state is State.READY else slot.state.value
+    exit = slot.last_exit
+    entry: dict[str, Any] = {
+        "name": slot.name,
+        "role": slot.role,
+        "lane": slot.lane or None,
+        "pid": pid,
+        # A slot that was stopped for good is being ended with the service.
+        "state": "STOPPING" if slot.state is State.STOPPED else state,
+        "restarts": slot.restarts,
+        "rss_bytes": beat.get("rss_bytes") if pid is not None else None,
+        "last_exit": None
+        if exit is None
+        else {"reason": exit.reason, "signal": exit.signal, "code": exit.code, "at": exit.at},
+    }
+    if slot.failure is not None:
+        entry["failure"] = dict(slot.failure)
+    return entry
+
+
+def service_state(slots: list[Slot], *, stopping: bool) -> str:
+    """``ready`` when everything is, ``degraded`` while something that works is missing a part,
+    ``starting`` before the first time, ``failed`` when no work of some kind can be done."""
+    if stopping:
+        return "stopping"
+    store = [s for s in slots if s.role == "store"]
+    embed = [s for s in slots if s.role == "embed"]
+    if all(s.hopeless for s in store) or all(s.hopeless for s in embed):
+        return "failed"
+    if all(s.state is State.READY for s in slots):
+        return "ready"
+    working = any(s.state is State.READY for s in store) and any(
+        s.state is State.READY for s in embed
+    )
+    if working or any(s.restarts for s in slots):
+        return "degraded"
+    return "starting"
+
+
+def store_status(ready: Mapping[str, Any], beat: Mapping[str, Any], up: bool) -> dict[str, Any]:
+    """The ``store`` entry: what the store worker said last. ``index_state`` is null while no
+    store is there to say."""
+    return {
+        "chunks": beat.get("chunks", ready.get("chunks")),
+        "index_state": ready.get("index_state") if up else None,
+        "epoch": ready.get("epoch"),
+    }
+
+
+def counters(dispatch: Dispatch) -> dict[str, int]:
+    return {name: int(value) for name, value in sorted(dispatch.board.counters.items())}

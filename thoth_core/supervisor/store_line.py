@@ -1,0 +1,92 @@
+"""The calls that wait for the store or are with it. Pure.
+
+What somebody waits for goes first. The store has a credit in bytes and calls, so that a slow store
+fills neither its own memory nor a socket. When it dies, what it had is sent to its successor, in
+the old order: every call can be repeated, because writes carry their number and the ledger
+remembers outcomes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from thoth_core.supervisor.requests import Call
+
+MAX_BYTES = 32 * 1024 * 1024
+MAX_CALLS = 64
+
+
+class StoreLine:
+    def __init__(self) -> None:
+        self.incarnation = ""
+        self.endpoint = ""
+        self.epoch = 0
+        self._urgent: deque[Call] = deque()
+        self._rest: deque[Call] = deque()
+        self._sent: dict[str, Call] = {}
+        self._bytes = 0
+
+    @property
+    def up(self) -> bool:
+        return bool(self.incarnation)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._urgent) + len(self._rest)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._sent)
+
+    def opened(self, incarnation: str, endpoint: str, epoch: int) -> None:
+        self.incarnation, self.endpoint, self.epoch = incarnation, endpoint, epoch
+
+    def lost(self, *, blame: bool) -> list[Call]:
+        """The store is gone. The calls that it had are queued again and come back; ``blame`` when
+        they may have been the cause."""
+        self.incarnation = self.endpoint = ""
+        had = list(self._sent.values())
+        self._sent.clear()
+        self._bytes = 0
+        for call in reversed(had):
+            call.sent = False
+            call.deaths += int(blame)
+            if not call.dropped:
+                (self._urgent if call.urgent else self._rest).appendleft(call)
+        return had
+
+    def push(self, call: Call) -> None:
+        (self._urgent if call.urgent else self._rest).append(call)
+
+    def next(self) -> Call | None:
+        """The next call to send now, counted as sent; None when there is none or no credit."""
+        queue = self._urgent or self._rest
+        if not self.up or not queue:
+            return None
+        # One call is always let through, however large.
+        if self._sent and (len(self._sent) >= MAX_CALLS or self._bytes + queue[0].size > MAX_BYTES):
+            return None
+        call = queue.popleft()
+        call.attempt += 1
+        call.sent = True
+        self._sent[call.id] = call
+        self._bytes += call.size
+        return call
+
+    def answered(self, id: str, attempt: int, incarnation: str) -> Call | None:
+        """The call that this answers, now out of the line; None for a late answer."""
+        call = self._sent.get(id)
+        if call is None or call.attempt != attempt or incarnation != self.incarnation:
+            return None
+        del self._sent[id]
+        self._bytes -= call.size
+        return call
+
+    def drop(self, call: Call) -> None:
+        """Forget a call that waits. One that was sent stays until the store answers, because it
+        uses its credit until then."""
+        call.dropped = True
+        if not call.sent:
+            queue = self._urgent if call.urgent else self._rest
+            if call in queue:
+                queue.remove(call)

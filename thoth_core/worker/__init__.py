@@ -1,0 +1,1 @@
+"""What the two kinds of worker process share: how they are born, speak, and end."""

@@ -1,0 +1,297 @@
+"""The line between a worker's main thread, which works, and the other processes.
+
+One I/O thread owns every socket. The main thread takes deliveries from a queue and leaves
+messages in another, so it never blocks on a peer, and beats go on while it computes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from thoth_core import sockets
+from thoth_core.errors import ServiceUnavailable, ThothError
+from thoth_core.sockets import Sent
+from thoth_core.wire import Frame, Message, decode, encode, error_message
+from thoth_core.worker.birth import Birth
+
+BEAT_SECONDS = 1.0
+#: How long a worker that ends waits for its last messages to leave.
+FLUSH_SECONDS = 2.0
+HANDSHAKE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message for the main thread; ``peer`` when it came over the store's own socket."""
+
+    message: Message
+    peer: bool = False
+
+
+class Channel:
+    """See the module. Public methods are for the main thread."""
+
+    def __init__(self, birth: Birth) -> None:
+        self.incarnation = birth.incarnation
+        self.slot = birth.slot
+        self.log = logging.getLogger(f"thoth.{birth.role}.{birth.slot}")
+        #: Held by a store around each call into the index; see ``lifeline``.
+        self.critical = threading.Lock()
+        #: "" while there is work to wait for, then "drain" or "stop".
+        self.stopping = ""
+        self.busy = False
+        #: Further figures for the beats.
+        self.vitals: dict[str, Any] = {}
+        self._birth = birth
+        self._steps = 0
+        self._inbox: deque[Delivery] = deque()
+        self._arrived = threading.Condition()
+        self._config: Message | None = None
+        self._outbox: deque[list[Frame]] = deque()
+        #: With the path of the store that each is for. Only the I/O thread takes from it.
+        self._store_outbox: deque[tuple[str, list[Frame]]] = deque()
+        self._store_path = ""
+        self._bind_path = ""
+        self._bound = threading.Event()
+        self._bind_error: Exception | None = None
+        self._ending = False
+        self._wake_in, self._wake_out = socket.socketpair()
+        for end in (self._wake_in, self._wake_out):
+            end.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="channel", daemon=True)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def handshake(self) -> Mapping[str, Any]:
+        """Start the I/O thread, say hello, and wait for the configuration."""
+        self._thread.start()
+        self.send(
+            Message(
+                "hello",
+                body={"role": self._birth.role, "slot": self.slot, "pid": os.getpid()},
+            )
+        )
+        with self._arrived:
+            self._arrived.wait_for(
+                lambda: self._config is not None or self.stopping, HANDSHAKE_SECONDS
+            )
+        if self._config is None:
+            raise ServiceUnavailable("the supervisor sent no configuration")
+        return self._config.body
+
+    def state(self, state: str) -> None:
+        self.send(Message("state", body={"state": state}))
+
+    def ready(self, body: Mapping[str, Any]) -> None:
+        self.send(Message("ready", body=body))
+
+    def request_stop(self, how: str = "stop") -> None:
+        """From any thread or a signal handler of the main thread."""
+        self.stopping = how
+        self._wake()
+        # A signal handler may have interrupted the main thread inside the condition.
+        if self._arrived.acquire(blocking=False):
+            try:
+                self._arrived.notify_all()
+            finally:
+                self._arrived.release()
+
+    def close(self) -> None:
+        """Let the last messages leave, then end the I/O thread."""
+        self._ending = True
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(FLUSH_SECONDS + 1)
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def receive(self, timeout: float | None) -> Delivery | None:
+        """The next delivery; None after ``timeout`` seconds, or when the worker is to end and
+        nothing is left."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._inbox or self.stopping, timeout)
+            return self._inbox.popleft() if self._inbox else None
+
+    def send(self, message: Message) -> None:
+        """Leave ``message`` for the supervisor. One that is too large becomes an error answer."""
+        self._outbox.append(self._frames(message))
+        self._wake()
+
+    def send_to_store(self, path: str, message: Message) -> None:
+        """Leave ``message`` for the store behind ``path``. Whatever still waits for a store with
+        another path is dropped: that one is dead, and dispatch asks again for what it lacks."""
+        frames = encode(message)
+        # The path first: what is for another than the latest path is dropped.
+        self._store_path = path
+        self._store_outbox.append((path, frames))
+        self._wake()
+
+    def bind(self, path: str) -> None:
+        """Open the store's own socket; :class:`OSError` or ``ZMQError`` when it cannot be."""
+        self._bind_path = path
+        self._wake()
+        self._bound.wait(HANDSHAKE_SECONDS)
+        if self._bind_error is not None:
+            raise self._bind_error
+
+    def progress(self) -> None:
+        self._steps += 1
+
+    def _frames(self, message: Message) -> list[Frame]:
+        if not message.incarnation:
+            message = replace(message, incarnation=self.incarnation)
+        try:
+            return encode(message)
+        except ThothError as problem:
+            return encode(error_message(problem, message.id, message.attempt, message.incarnation))
+
+    def _wake(self) -> None:
+        # A full wake pipe means that the thread will wake anyway.
+        try:
+            self._wake_in.send(b"\0")
+        except BlockingIOError:
+            return
+        except OSError as problem:
+            if not self._ending:
+                self.log.warning("the I/O thread cannot be woken: %s", problem)
+
+    # -- the I/O thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._pump()
+        except Exception:
+            # A worker that cannot speak is of no use; its supervisor sees the exit.
+            self.log.exception("the I/O thread of the worker failed")
+            os._exit(1)
+
+    def _pump(self) -> None:
+        context = sockets.context()
+        back = sockets.dealer(context, self._birth.endpoint, self._birth.identity)
+        store: Any = None
+        store_path = ""
+        peers: Any = None
+        poller = sockets.poller()
+        poller.register(self._wake_out.fileno(), sockets.POLLIN)
+        next_beat = time.monotonic() + BEAT_SECONDS
+        end_by: float | None = None
+        while True:
+            if self._bind_path and peers is None and not self._bound.is_set():
+                try:
+                    peers = sockets.router(context, self._bind_path)
+                    poller.register(peers, sockets.POLLIN)
+                except Exception as problem:
+                    self._bind_error = problem
+                self._bound.set()
+            if self._store_path != store_path:
+                if store is not None:
+                    # Without flags it is not in the poller.
+                    if store in poller:
+                        poller.unregister(store)
+                    sockets.close(store)
+                store_path = self._store_path
+                store = sockets.dealer(context, store_path, self._birth.identity)
+            _flush(back, self._outbox)
+            if store is not None:
+                self._flush_store(store, store_path)
+                flags = sockets.POLLOUT if self._store_outbox else 0
+                poller.register(store, flags)
+            poller.register(back, sockets.POLLIN | (sockets.POLLOUT if self._outbox else 0))
+            now = time.monotonic()
+            if self._ending:
+                end_by = end_by or now + FLUSH_SECONDS
+                if now >= end_by or not (self._outbox or self._store_outbox):
+                    break
+            if now >= next_beat:
+                next_beat = now + BEAT_SECONDS
+                self._outbox.append(self._beat())
+                continue
+            wait = max(0.0, min(next_beat, end_by or next_beat) - now)
+            events = dict(poller.poll(int(wait * 1000) + 1))
+            if self._wake_out.fileno() in events:
+                _drain(self._wake_out)
+            if back in events:
+                self._take(back, peer=False)
+            if peers is not None and peers in events:
+                self._take(peers, peer=True)
+        for each in (back, store):
+            if each is not None:
+                sockets.close(each, linger=1.0)
+        if peers is not None:
+            sockets.close(peers)
+        context.term()
+
+    def _take(self, source: Any, *, peer: bool) -> None:
+        while (frames := sockets.receive(source)) is not None:
+            try:
+                message = decode(frames[1:] if peer else frames)
+            except ThothError as problem:
+                self.log.warning("dropped a message: %s", problem)
+                continue
+            if not peer and message.kind in ("drain", "stop"):
+                self.request_stop(message.kind)
+                continue
+            with self._arrived:
+                if not peer and message.kind == "config":
+                    self._config = message
+                else:
+                    self._inbox.append(Delivery(message, peer))
+                self._arrived.notify_all()
+
+    def _flush_store(self, store: Any, path: str) -> None:
+        """Send what is for the store behind ``path``; drop what is for an earlier one."""
+        outbox = self._store_outbox
+        while outbox:
+            wanted, frames = outbox[0]
+            if wanted == path:
+                if sockets.send(store, frames) is not Sent.SENT:
+                    return
+            elif wanted == self._store_path:
+                # For a newer one, to which the loop connects next.
+                return
+            outbox.popleft()
+
+    def _beat(self) -> list[Frame]:
+        body = {
+            "progress": self._steps,
+            "busy": self.busy,
+            "rss_bytes": resident_bytes(),
+            **self.vitals,
+        }
+        return self._frames(Message("beat", body=body))
+
+
+def _flush(target: Any, outbox: deque[list[Frame]]) -> None:
+    while outbox:
+        if sockets.send(target, outbox[0]) is not Sent.SENT:
+            return
+        outbox.popleft()
+
+
+def _drain(end: socket.socket) -> None:
+    try:
+        while end.recv(4096):
+            pass
+    except BlockingIOError:
+        return
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; its peak where the system tells no more than that."""
+    try:
+        with Path("/proc/self/statm").open("rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,47 @@
+"""A worker never outlives its supervisor.
+
+Two strings, because each alone can fail: the kernel's parent-death signal (Linux only, and only
+once it is armed) and a pipe whose other end only the supervisor holds. A store finishes the index
+call it is in, one second at most, so it takes the pipe alone; the timer that ends it is a native
+thread of ``faulthandler``, which works even while native code holds the GIL.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import threading
+
+_PR_SET_PDEATHSIG = 1
+
+#: Seconds that a store may use to finish the call it is in.
+GRACE = 1.0
+
+
+def arm(parent: int, death_fd: int, critical: threading.Lock | None = None) -> None:
+    """Tie this process to ``parent``. With ``critical`` the process ends when that lock is free,
+    or after :data:`GRACE`; without it, at once."""
+    if critical is None and sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # It died before the signal was armed.
+        os._exit(0)
+    threading.Thread(target=_watch, args=(death_fd, critical), name="lifeline", daemon=True).start()
+
+
+def _watch(death_fd: int, critical: threading.Lock | None) -> None:
+    while True:
+        try:
+            if os.read(death_fd, 1) == b"":
+                break
+        except InterruptedError:
+            continue
+        except OSError:
+            break
+    if critical is not None:
+        faulthandler.dump_traceback_later(GRACE, exit=True)
+        critical.acquire(timeout=GRACE)
+    os._exit(0)

@@ -1,0 +1,65 @@
+"""The frame of a worker process: tie it to its parent, shake hands, serve, end."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from thoth_core.errors import ThothError
+from thoth_core.wire import Message
+from thoth_core.worker import lifeline
+from thoth_core.worker.birth import EXIT_BOOT, Birth
+from thoth_core.worker.channel import Channel
+
+Serve = Callable[[Channel, Mapping[str, Any]], None]
+
+
+def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
+    """Run ``serve`` as the worker that the environment describes; the process's exit status.
+
+    0 after a stop that was asked for, 78 when the worker could not be set up (the supervisor is
+    told why), 1 for anything else. Returns only for a usage error: a worker otherwise ends here.
+    """
+    birth = Birth.take()
+    if birth is None or birth.role != role:
+        sys.stderr.write(
+            f"error: {role}_worker is started by a supervisor, not by hand\n"
+            "fix: thoth-supervisor start\n"
+        )
+        return EXIT_BOOT
+    faulthandler.enable()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # A terminal's Ctrl-C is for the supervisor; it tells the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(birth)
+    signal.signal(signal.SIGTERM, lambda *_: channel.request_stop("stop"))
+    lifeline.arm(birth.parent, birth.death_fd, channel.critical if role == "store" else None)
+    status = _serve(channel, serve)
+    channel.close()
+    logging.shutdown()
+    sys.stderr.flush()
+    # Not sys.exit: the teardown of native libraries is where they like to crash, and by now
+    # there is nothing left that it could do for anyone.
+    os._exit(status)
+
+
+def _serve(channel: Channel, serve: Serve) -> int:
+    try:
+        serve(channel, channel.handshake())
+    except ThothError as problem:
+        channel.log.error("%s", problem)
+        channel.send(Message("failed", body=problem.to_dict()))
+        return EXIT_BOOT
+    except Exception:
+        channel.log.exception("the worker ends by a defect of its own")
+        return 1
+    return 0
