@@ -1,0 +1,246 @@
+"""Sentence-transformers models on torch, one process a core.
+
+Tokenising is done once, here, and the model is given token ids: so texts can be counted, put into
+batches by their real length, and cut into windows without tokenising substrings again. At load the
+ids made here are compared with those that the library makes; a model whose tokenising cannot be
+reproduced goes through the library's own, which only rules out windows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from embed_worker import hub
+from embed_worker.batching import Bounds, form_batches, unit_tokens
+from embed_worker.engines.base import Credit, Embedded, EngineInfo, Options, Progress, Vectors
+from embed_worker.engines.token_rows import PURPOSES, TokenRows, prompts_of
+from embed_worker.models import FoundModel, find_model
+from embed_worker.windows import LongTexts, plan, pool
+from thoth_core.errors import MissingDependency, ModelNotFound, SettingsError, ThothError
+
+#: Measured with all-MiniLM-L6-v2, one thread: 3,300 tokens a second from 300 tokens a call on, no
+#: more with 4,000; and a call costs as much as 32 tokens do.
+CPU_TOKENS, CPU_PADDING = 1024, 32
+#: A GPU wants all that it is given, and computes padding nearly for nothing.
+GPU_TOKENS, GPU_PADDING = 32_768, 8_192
+#: Rows and tokens a row of the batch that is timed before the first work.
+WARM_UP = (4, 128)
+
+
+class SentenceTransformersEngine:
+    """See the module. Not for several threads at once."""
+
+    def __init__(self, model: Any, found: FoundModel, options: Options) -> None:
+        import torch
+
+        self._torch = torch
+        self._model = model
+        self._device = str(model.device)
+        gpu = self._device != "cpu"
+        self._bounds = Bounds(
+            options.batch_size,
+            GPU_TOKENS if gpu else CPU_TOKENS,
+            GPU_PADDING if gpu else CPU_PADDING,
+        )
+        prompts = prompts_of(model.prompts)
+        self._rows = {purpose: TokenRows(model, prompts[purpose]) for purpose in PURPOSES}
+        sizes = [rows.size for rows in self._rows.values() if rows.size is not None]
+        self._rule = LongTexts(options.long_text, min(sizes, default=None))
+        if options.long_text != "truncate" and self._rule.size is not None:
+            for rows in self._rows.values():
+                _require_ids(found.name, rows)
+        dimension, speed = self._warm_up()
+        self._info = EngineInfo(
+            name=found.name,
+            weights=found.weights,
+            dimension=dimension,
+            normalized=True,
+            prompt=prompts if any(prompts.values()) else None,
+            long_text=self._rule.describe(),
+            max_tokens=self._rule.size,
+            precision="fp32",
+            credit=Credit(units=2, items=min(64, options.batch_size), tokens=unit_tokens(speed)),
+            versions={
+                "engine": "sentence_transformers",
+                **{name: version(name) for name in _PACKAGES},
+            },
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def threads(self) -> dict[str, int]:
+        return {
+            "torch": int(self._torch.get_num_threads()),
+            "torch_interop": int(self._torch.get_num_interop_threads()),
+        }
+
+    def embed(self, texts: Sequence[str], purpose: str, progress: Progress) -> Embedded:
+        if not texts:
+            return Embedded(self._empty(0), [], [])
+        rows = self._rows[purpose]
+        tokens = rows.tokenise(texts)
+        progress()
+        made = plan([rows.count(each) for each in tokens], self._rule)
+        vectors = self._empty(len(made.pieces))
+        lengths = [piece.tokens + rows.added for piece in made.pieces]
+        for batch in form_batches(lengths, self._bounds):
+            pieces = [made.pieces[row] for row in batch]
+            if rows.reproducible:
+                features = rows.features([rows.row(tokens[p.text], p.start, p.end) for p in pieces])
+            else:
+                features = rows.library_features([texts[p.text] for p in pieces])
+            vectors[batch] = self._run(features)
+            progress()
+        return Embedded(
+            pool(made.pieces, vectors, len(texts)), made.tokens, made.windowed, dict(made.errors)
+        )
+
+    def _empty(self, rows: int) -> Vectors:
+        return np.empty((rows, self._info.dimension), dtype=np.float32)
+
+    def _run(self, features: dict[str, Any]) -> Vectors:
+        """Unit vectors of the rows in ``features``, as ``encode(normalize_embeddings=True)``
+        makes them."""
+        torch = self._torch
+        with torch.inference_mode():
+            placed = {
+                name: value.to(self._device) if isinstance(value, torch.Tensor) else value
+                for name, value in features.items()
+            }
+            out = self._model(placed)["sentence_embedding"]
+            if self._model.truncate_dim is not None:
+                out = out[..., : self._model.truncate_dim]
+            unit = torch.nn.functional.normalize(out, p=2, dim=1)
+            vectors: Vectors = unit.float().cpu().numpy()
+        return vectors
+
+    def _warm_up(self) -> tuple[int, float]:
+        """Run a batch twice: the dimension, and the tokens a second of the second run. The first
+        one pays for memory and kernels, which the first real unit then does not."""
+        count, length = WARM_UP
+        if self._rule.size is not None:
+            length = min(length, self._rule.size)
+        texts = ["word " * length] * count
+        rows = self._rows["document"]
+        cut = [rows.row(ids, 0, length) for ids in rows.tokenise(texts)]
+        seconds = 0.0
+        for _ in range(2):
+            features = rows.features(cut) if rows.reproducible else rows.library_features(texts)
+            began = time.perf_counter()
+            vectors = self._run(features)
+            seconds = time.perf_counter() - began
+        return int(vectors.shape[1]), sum(len(row) for row in cut) / max(seconds, 1e-6)
+
+
+_PACKAGES = ("sentence-transformers", "torch", "transformers", "tokenizers")
+
+
+def load(
+    options: Options, log: logging.Logger, environ: Mapping[str, str] = os.environ
+) -> SentenceTransformersEngine:
+    """The engine for a local model, warmed up.
+
+    Raises :class:`ModelNotFound` when the model is nowhere or its files cannot be loaded,
+    :class:`MissingDependency` without the libraries, :class:`SettingsError` for a device or a
+    precision that cannot be had.
+    """
+    if options.precision not in ("auto", "fp32", "float32"):
+        raise SettingsError(
+            f"THOTH_PRECISION is {options.precision}",
+            cause="sentence-transformers models are computed in fp32",
+            fix="THOTH_PRECISION=auto",
+        )
+    found = find_model(options.model, lambda name: hub.fetch(name, environ), environ)
+    log.info("model %s from %s: %s", found.name, found.place, found.folder)
+    if not options.trust_remote_code:
+        # All files are here. Without this, libraries ask the hub about them all the same.
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    with warnings.catch_warnings():
+        # About the libraries' own code, and not ours to mend; the log is for what is.
+        warnings.simplefilter("ignore")
+        try:
+            import sentence_transformers
+            import torch
+            import transformers
+        except ImportError as problem:
+            raise MissingDependency(
+                f"the package {problem.name} is not installed",
+                cause=f"the model {options.model} needs it",
+                fix='pip install "thoth-core[service]"',
+            ) from problem
+        talk: Any = transformers.utils.logging
+        talk.set_verbosity_error()
+        talk.disable_progress_bar()
+        logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
+        _set_threads(torch, options.threads)
+        device = _device(torch, options.device)
+        try:
+            model = sentence_transformers.SentenceTransformer(
+                str(found.folder),
+                device=device,
+                trust_remote_code=options.trust_remote_code,
+                local_files_only=not options.trust_remote_code,
+            )
+            model.eval()
+            return SentenceTransformersEngine(model, found, options)
+        except ThothError:
+            raise
+        except Exception as problem:
+            # Whatever the libraries say about files that they cannot use, it is one thing to the
+            # user; the log has the traceback.
+            log.exception("the model in %s cannot be loaded", found.folder)
+            raise _cannot_load(found, options, problem) from problem
+
+
+def _set_threads(torch: Any, threads: int) -> None:
+    torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:
+        # Refused once work has begun in this process; READY reports what is really used.
+        with contextlib.suppress(RuntimeError):
+            torch.set_num_interop_threads(1)
+
+
+def _device(torch: Any, wanted: str) -> str:
+    there = bool(torch.cuda.is_available())
+    if wanted == "auto":
+        return "cuda" if there else "cpu"
+    if wanted != "cpu" and not (wanted.startswith("cuda") and there):
+        raise SettingsError(
+            f"THOTH_DEVICE is {wanted}, and torch {torch.__version__} has no such device here",
+            fix="THOTH_DEVICE=auto",
+        )
+    return wanted
+
+
+def _require_ids(name: str, rows: TokenRows) -> None:
+    if not rows.reproducible:
+        raise SettingsError(
+            f"{name} tokenises in a way that texts cannot be counted or cut into windows in",
+            cause=rows.difference,
+            fix="THOTH_LONG_TEXT=truncate",
+        )
+
+
+def _cannot_load(found: FoundModel, options: Options, problem: Exception) -> ModelNotFound:
+    first = (str(problem).strip().splitlines() or [""])[0][:300]
+    remote = "trust_remote_code" in str(problem) and not options.trust_remote_code
+    return ModelNotFound(
+        f"the model in {found.folder} cannot be loaded",
+        cause="it brings code of its own, which is not run unless you allow it"
+        if remote
+        else f"{type(problem).__name__}: {first}",
+        fix="THOTH_TRUST_REMOTE_CODE=1, if you trust its authors"
+        if remote
+        else "set RAG_EMBEDDING_MODEL to a folder that SentenceTransformer.save() made",
+    )
