@@ -1,0 +1,221 @@
+"""The calls that read: one function a kind, ``(store, body, buffers) -> (body, buffers)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from store_worker import ledger_collections, ledger_queries
+from store_worker.calls import (
+    Body,
+    Buffers,
+    array_of,
+    ask,
+    filters_of,
+    includes_vectors,
+    strings,
+    text_of,
+    whole,
+)
+from store_worker.ledger_collections import Collection
+from store_worker.ledger_queries import Chunk
+from store_worker.store import Store
+from thoth_core.validation import check_k
+from thoth_core.vector_checks import check_vectors
+from thoth_core.vectors import Vectors, to_buffer
+
+Answer = tuple[dict[str, Any], Buffers]
+
+#: Hits asked of the index beyond those wanted: it is approximate, and may still have rows that the
+#: ledger has no more.
+OVERFETCH = 8
+
+
+def search(store: Store, body: Body, buffers: Buffers) -> Answer:
+    """The nearest live chunks of each vector, best first, ties by id. ``score`` is the cosine
+    similarity, computed from the ledger's own vectors."""
+    k = body.get("k")
+    check_k(k)
+    filters = filters_of(body)
+    queries = array_of(buffers)
+    collection = ledger_collections.require(store.ledger, text_of(body, "collection"))
+    model = body.get("model")
+    queries = check_vectors(queries)
+    dimension = int(queries.shape[1])
+    fitting = ledger_collections.fits(collection, model, dimension)
+    found: list[list[tuple[str, float]]] = [[] for _ in queries]
+    if collection.dimension is not None:
+        if not fitting:
+            with store.ledger.transaction():
+                collection = ledger_collections.claim(store.ledger, collection, model, dimension)
+        found = _nearest(store, collection, queries, int(k or 1), *filters)
+    ids = list(dict.fromkeys(id for hits in found for id, _ in hits))
+    with_vectors = includes_vectors(body)
+    chunks = ledger_queries.chunks_of(store.ledger, collection.id, ids, vectors=with_vectors)
+    result: dict[str, Any] = {"hits": [[_hit(chunks[id], s) for id, s in hits] for hits in found]}
+    if "indices" in body:
+        result["indices"] = body["indices"]
+    if not with_vectors:
+        return result, ()
+    return result, _packed([chunks[id] for hits in found for id, _ in hits], dimension)
+
+
+def get(store: Store, body: Body, buffers: Buffers) -> Answer:
+    """Chunks by id, in the order asked; or by filter, in the order first written."""
+    ids = strings(body, "ids")
+    where, where_document = filters_of(body)
+    limit, offset = whole(body, "limit"), whole(body, "offset", 0) or 0
+    vectors = includes_vectors(body)
+    collection = ledger_collections.require(store.ledger, text_of(body, "collection"))
+    if ids is None and where is None and where_document is None:
+        found = ledger_queries.page(store.ledger, collection.id, limit, offset, vectors=vectors)
+    else:
+        if ids is not None:
+            wanted = list(dict.fromkeys(ids))
+        if where is not None or where_document is not None:
+            matching = ask(
+                store,
+                collection,
+                lambda: store.index.matching(collection.id, ids, where, where_document),
+            )
+            let_through = set(matching)
+            wanted = (
+                ledger_queries.ordered(store.ledger, collection.id, matching)
+                if ids is None
+                else [id for id in wanted if id in let_through]
+            )
+        chunks = ledger_queries.chunks_of(store.ledger, collection.id, wanted, vectors=vectors)
+        live = [chunks[id] for id in wanted if id in chunks]
+        found = live[offset:] if limit is None else live[offset : offset + limit]
+    result = {
+        "ids": [chunk.id for chunk in found],
+        "texts": [chunk.text for chunk in found],
+        "metadatas": [chunk.metadata_dict() for chunk in found],
+    }
+    return result, _packed(found, collection.dimension or 0) if vectors else ()
+
+
+def count(store: Store, body: Body, buffers: Buffers) -> Answer:
+    collection = ledger_collections.require(store.ledger, text_of(body, "collection"))
+    return {"count": ledger_queries.count(store.ledger, collection.id)}, ()
+
+
+def collections(store: Store, body: Body, buffers: Buffers) -> Answer:
+    return {
+        "collections": [
+            {
+                "name": each.name,
+                "model": each.identity(),
+                "dimension": each.dimension,
+                "count": ledger_queries.count(store.ledger, each.id),
+            }
+            for each in ledger_collections.listed(store.ledger)
+        ]
+    }, ()
+
+
+def stats(store: Store, body: Body, buffers: Buffers) -> Answer:
+    if body.get("collection") is not None:
+        chosen = [ledger_collections.require(store.ledger, text_of(body, "collection"))]
+    else:
+        chosen = ledger_collections.listed(store.ledger)
+    return {
+        "collections": [
+            {
+                "name": each.name,
+                "model": each.identity(),
+                "dimension": each.dimension,
+                "chunks": ledger_queries.count(store.ledger, each.id),
+                "documents": ledger_queries.document_count(store.ledger, each.id),
+            }
+            for each in chosen
+        ],
+        "ledger_bytes": store.ledger.bytes(),
+        "index_bytes": store.index.bytes(),
+    }, ()
+
+
+def documents(store: Store, body: Body, buffers: Buffers) -> Answer:
+    collection = ledger_collections.find(store.ledger, text_of(body, "collection"))
+    if collection is None:
+        # Whoever asks is about to fill it: the first document makes the collection.
+        return {"documents": {}}, ()
+    found = ledger_queries.documents(store.ledger, collection.id, strings(body, "sources"))
+    return {"documents": dict(found)}, ()
+
+
+READS: Mapping[str, Callable[[Store, Body, Buffers], Answer]] = {
+    "search": search,
+    "get": get,
+    "count": count,
+    "collections": collections,
+    "stats": stats,
+    "documents": documents,
+}
+
+
+def _nearest(
+    store: Store,
+    collection: Collection,
+    queries: Vectors,
+    k: int,
+    where: Mapping[str, Any] | None,
+    where_document: Mapping[str, Any] | None,
+) -> list[list[tuple[str, float]]]:
+    there = ledger_queries.count(store.ledger, collection.id)
+    results: list[list[tuple[str, float]]] = [[] for _ in queries]
+    pending = list(range(len(queries))) if there else []
+    # More than the ledger has would only be ids that are dropped again.
+    n = min(k, there) + OVERFETCH
+    while pending:
+        asked, wanted = queries[pending], n
+        found = ask(
+            store,
+            collection,
+            lambda asked=asked, wanted=wanted: store.index.nearest(  # type: ignore[misc]
+                collection.id, asked, wanted, where, where_document
+            ),
+        )
+        ids = list(dict.fromkeys(id for each in found for id in each))
+        vectors = ledger_queries.vectors_of(store.ledger, collection.id, ids)
+        short = []
+        for query, each in zip(pending, found, strict=True):
+            live = [id for id in each if id in vectors]
+            if len(live) < min(k, there) and len(each) >= n:
+                short.append(query)
+            else:
+                results[query] = ranked(queries[query], live, vectors)[:k]
+        pending, n = short, n * 2
+    return results
+
+
+def ranked(
+    query: Vectors, ids: Sequence[str], vectors: Mapping[str, bytes]
+) -> list[tuple[str, float]]:
+    """``ids`` with their cosine similarity to ``query``, best first, equal ones by id."""
+    if not ids:
+        return []
+    unit = query.astype(np.float64)
+    unit /= np.linalg.norm(unit)
+    rows = np.frombuffer(b"".join(vectors[id] for id in ids), "<f4").astype(np.float64)
+    rows = rows.reshape(len(ids), -1)
+    # einsum treats every row alike, so equal vectors get equal scores; BLAS need not.
+    scores = np.einsum("ij,j->i", rows, unit) / np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    pairs = zip(ids, np.clip(scores, -1.0, 1.0).tolist(), strict=True)
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _hit(chunk: Chunk, score: float) -> dict[str, Any]:
+    return {
+        "id": chunk.id,
+        "score": score,
+        "text": chunk.text,
+        "metadata": chunk.metadata_dict(),
+    }
+
+
+def _packed(chunks: Sequence[Chunk], dimension: int) -> Buffers:
+    joined = np.frombuffer(b"".join(chunk.vector for chunk in chunks), "<f4")
+    return (to_buffer(joined.reshape(len(chunks), dimension)),)

@@ -1,0 +1,232 @@
+"""The calls that write to the ledger, one function a kind, all inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from store_worker import ledger_chunks, ledger_collections
+from store_worker.calls import (
+    Body,
+    Buffers,
+    array_of,
+    ask,
+    filters_of,
+    metadata_of,
+    parallel,
+    strings,
+    text_of,
+    texts_of,
+)
+from store_worker.ledger_chunks import Row, Wanted
+from store_worker.store import Store
+from thoth_core.errors import InvalidInput, ProtocolError
+from thoth_core.ids import text_hash
+from thoth_core.validation import check_ids
+from thoth_core.vector_checks import check_vectors
+
+
+def write(store: Store, kind: str, body: Body, buffers: Buffers) -> dict[str, Any]:
+    """Carry out one write in the open transaction, wholly or not at all. A request that was
+    answered before gets the same answer and changes nothing."""
+    request = body.get("request")
+    if kind == "remember":
+        return _remember(store, body)
+    if isinstance(request, str) and request:
+        outcome = store.ledger.outcome(request, store.now())
+        if outcome is not None:
+            return {"outcome": outcome} if kind == "have" else dict(outcome)
+    with store.ledger.savepoint():
+        result = WRITES[kind](store, body, buffers)
+        if isinstance(request, str) and request and kind != "have":
+            store.ledger.remember(request, result, store.now())
+    return result
+
+
+def rows_of(body: Body) -> int:
+    """About how many rows a write concerns."""
+    ids = body.get("ids")
+    return len(ids) if isinstance(ids, list) else 1
+
+
+def reads_index(kind: str, body: Body) -> bool:
+    """Whether a write asks the index, which must then be up to date with all writes before it."""
+    return kind == "delete" and bool(body.get("where") or body.get("where_document"))
+
+
+def _remember(store: Store, body: Body) -> dict[str, Any]:
+    store.ledger.remember(text_of(body, "request"), body.get("outcome"), store.now())
+    return {}
+
+
+def _upsert(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
+    ids = _ids(body)
+    model = body.get("model")
+    vectors = check_vectors(array_of(buffers, len(ids)), _dimension(model))
+    texts = texts_of(body, len(ids))
+    hashes = parallel(body, "hashes", len(ids))
+    metadatas = parallel(body, "metadatas", len(ids))
+    rows = []
+    for index, id in enumerate(ids):
+        metadata, source = metadata_of(metadatas[index], index)
+        text, digest = texts[index], hashes[index]
+        if not isinstance(digest, str):
+            digest = None if text is None else text_hash(text)
+        rows.append(
+            Row(
+                id=id,
+                text=text,
+                metadata=metadata,
+                source=source,
+                text_hash=digest,
+                vector=vectors[index].tobytes(),
+                computed=model is not None,
+            )
+        )
+    collection = ledger_collections.for_write(
+        store.ledger,
+        text_of(body, "collection"),
+        _number(body),
+        model,
+        int(vectors.shape[1]) if rows else None,
+    )
+    if collection is None:
+        result: dict[str, Any] = {
+            "written": 0,
+            "unchanged": 0,
+            "superseded": list(range(len(ids))),
+        }
+    else:
+        done = ledger_chunks.upsert(store.ledger, collection, _number(body), rows)
+        result = {
+            "written": done.written,
+            "unchanged": done.unchanged,
+            "superseded": done.superseded,
+        }
+    if "indices" in body:
+        result["indices"] = body["indices"]
+    return result
+
+
+def _have(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
+    ids = _ids(body)
+    model = body.get("model")
+    if model is None:
+        raise ProtocolError("have without a model")
+    texts = texts_of(body, len(ids))
+    hashes = strings(body, "hashes")
+    metadatas = parallel(body, "metadatas", len(ids))
+    if hashes is None or len(hashes) != len(ids):
+        raise ProtocolError("hashes has not one element for each id")
+    wanted = []
+    for index, id in enumerate(ids):
+        metadata, source = metadata_of(metadatas[index], index)
+        wanted.append(Wanted(id, texts[index], metadata, source, hashes[index]))
+    number = _number(body)
+    collection = ledger_collections.for_write(
+        store.ledger, text_of(body, "collection"), number, model
+    )
+    if collection is None:
+        everything = list(range(len(ids)))
+        return {"unchanged": [], "superseded": everything, "reused": [], "missing": []}
+    had = ledger_chunks.have(store.ledger, collection, number, wanted)
+    return {
+        "unchanged": had.unchanged,
+        "superseded": had.superseded,
+        "reused": had.reused,
+        "missing": had.missing,
+    }
+
+
+def _delete(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
+    ids = strings(body, "ids")
+    where, where_document = filters_of(body)
+    if ids is None and where is None and where_document is None:
+        raise InvalidInput(
+            "delete needs ids, where or where_document",
+            fix="to delete everything: thoth collections delete NAME",
+        )
+    name, number = text_of(body, "collection"), _number(body)
+    collection, dropped = ledger_collections.current(store.ledger, name, number)
+    if dropped:
+        return {"deleted": 0}
+    if collection is None:
+        collection = ledger_collections.require(store.ledger, name)
+    chosen = list(dict.fromkeys(ids)) if ids is not None else None
+    if where is not None or where_document is not None:
+        owner, asked = collection.id, chosen
+        chosen = ask(
+            store,
+            collection,
+            lambda: store.index.matching(owner, asked, where, where_document),
+        )
+    return {"deleted": ledger_chunks.delete(store.ledger, collection, number, chosen or [])}
+
+
+def _create_collection(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
+    name, number = text_of(body, "collection"), _number(body)
+    found, dropped = ledger_collections.current(store.ledger, name, number)
+    made = ledger_collections.for_write(store.ledger, name, number, body.get("model"))
+    return {"created": found is None and not dropped and made is not None}
+
+
+def _rename_collection(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
+    name, to = text_of(body, "collection"), text_of(body, "to")
+    ledger_collections.rename(store.ledger, name, to, _number(body))
+    return {}
+
+
+def _delete_collection(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
+    name = text_of(body, "collection")
+    return {"deleted": ledger_collections.drop(store.ledger, name, _number(body))}
+
+
+def _replace_document(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
+    ids = strings(body, "ids") or []
+    content_hash = body.get("content_hash")
+    if content_hash is not None:
+        content_hash = text_of(body, "content_hash")
+    name, number = text_of(body, "collection"), _number(body)
+    collection = ledger_collections.for_write(store.ledger, name, number, None)
+    if collection is None:
+        return {"removed": 0}
+    removed = ledger_chunks.replace_document(
+        store.ledger, collection, number, text_of(body, "source"), content_hash, ids
+    )
+    return {"removed": removed}
+
+
+WRITES: Mapping[str, Callable[[Store, Body, Buffers], dict[str, Any]]] = {
+    "upsert": _upsert,
+    "have": _have,
+    "delete": _delete,
+    "create_collection": _create_collection,
+    "rename_collection": _rename_collection,
+    "delete_collection": _delete_collection,
+    "replace_document": _replace_document,
+}
+#: All kinds that go through a transaction.
+KINDS = frozenset(WRITES) | {"remember"}
+
+
+def _ids(body: Body) -> list[str]:
+    ids = body.get("ids")
+    if not isinstance(ids, list):
+        raise ProtocolError("the call has no list of ids")
+    check_ids(ids)
+    return ids
+
+
+def _number(body: Body) -> int:
+    number = body.get("number")
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**63:
+        raise ProtocolError("a write without its number")
+    return number
+
+
+def _dimension(model: Any) -> int | None:
+    if model is None:
+        return None
+    if not isinstance(model, dict):
+        raise ProtocolError("model is an identity or nothing")
+    return ledger_collections.canonical(model)[1]

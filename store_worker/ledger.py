@@ -1,0 +1,280 @@
+"""The ledger: one SQLite file that is the truth about every collection and chunk.
+
+This file opens it and keeps its bookkeeping: transactions, the epoch, the outcomes of requests,
+the change log and how far the index has followed it. What is written about collections and chunks
+is in ``ledger_collections`` and ``ledger_chunks``, what is read in ``ledger_queries``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from store_worker.ledger_schema import migrate
+from thoth_core.errors import LedgerDamaged, StorageError
+
+#: Write numbers are ``(epoch << EPOCH_SHIFT) + counter``.
+EPOCH_SHIFT = 40
+#: Seconds for which the outcome of a request is remembered.
+OUTCOME_SECONDS = 600.0
+#: How often the old ones are looked for.
+PRUNE_SECONDS = 30.0
+
+_BUSY_MS = 5000
+_PAGE_BYTES = 8192
+_CACHE_KIB = 64 * 1024
+#: Pages in the write-ahead log before SQLite copies them into the ledger: 32 MiB.
+_CHECKPOINT_PAGES = 4096
+
+#: Errors of what a statement was given.
+_ONE_CALL = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError)
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Ledger:
+    """An open ledger. For one thread. ``db`` is for the modules of this package only.
+
+    Every method may raise :class:`StorageError` (full, read-only, locked) or, when SQLite calls the
+    file malformed, :class:`LedgerDamaged`.
+    """
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self.db = db
+        self.path = path
+        self.epoch = 0
+        #: Names this ledger in the index, so that no other ledger's collections are taken for its.
+        self.ident = str(self._meta("ledger"))
+        self._applied: int | None = None
+        self._pruned_at = float("-inf")
+
+    @classmethod
+    def open(cls, path: Path, service: str) -> Ledger:
+        """Open or make the ledger at ``path`` for the supervisor start ``service``. Another start
+        than the last one's begins a new epoch, on disk before this returns."""
+        with translated(path):
+            db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+            try:
+                _configure(db, path)
+                migrate(db)
+                ledger = cls(db, path)
+                ledger._begin_epoch(service)
+            except BaseException:
+                db.close()
+                raise
+        return ledger
+
+    def close(self) -> None:
+        """Write down how far the index is, fold the write-ahead log in, and close."""
+        try:
+            with self.transaction():
+                pass
+            with translated(self.path):
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.db.close()
+
+    def bytes(self) -> int:
+        """Size on disk, the write-ahead log included."""
+        total = 0
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                total += self.path.with_name(self.path.name + suffix).stat().st_size
+        return total
+
+    # -- transactions -------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it on disk when the block ends, or nothing of it."""
+        with translated(self.path):
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._write_watermark()
+                self.db.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself after some errors (a full disk is one).
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+        self._applied = None
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of a transaction that can fail alone. After an error that :func:`concerns_all`
+        nothing is left to go back to, and the whole transaction fails."""
+        self.db.execute("SAVEPOINT part")
+        try:
+            yield
+        except Exception as problem:
+            if not concerns_all(problem):
+                self.db.execute("ROLLBACK TO part")
+                self.db.execute("RELEASE part")
+            raise
+        self.db.execute("RELEASE part")
+
+    # -- epoch --------------------------------------------------------------------------------
+
+    def _begin_epoch(self, service: str) -> None:
+        self.epoch = int(self._meta("epoch") or 0)
+        if self.epoch and self._meta("service") == service:
+            return
+        with self.transaction():
+            self.epoch += 1
+            self._set_meta("epoch", self.epoch)
+            self._set_meta("service", service)
+            # Tombstones stand against frames that come late. A frame of an older supervisor's
+            # unit is addressed to the incarnation of a store that has ended, on a socket that is
+            # gone, so nothing of before this epoch can arrive; one epoch is kept to spare.
+            horizon = (self.epoch - 1) << EPOCH_SHIFT
+            self.db.execute("DELETE FROM tombstones WHERE number < ?", (horizon,))
+            self.db.execute("DELETE FROM departed WHERE number < ?", (horizon,))
+            self.db.execute(
+                "DELETE FROM documents WHERE content_hash IS NULL AND number < ?", (horizon,)
+            )
+
+    def _meta(self, key: str) -> Any:
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def _set_meta(self, key: str, value: Any) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # -- outcomes -----------------------------------------------------------------------------
+
+    def outcome(self, request: str, now: float) -> Any:
+        """What request ``request`` was answered, or None. ``now`` is wall time in seconds."""
+        with translated(self.path):
+            row = self.db.execute(
+                "SELECT outcome FROM outcomes WHERE request = ? AND at > ?",
+                (request, now - OUTCOME_SECONDS),
+            ).fetchone()
+        return msgpack.unpackb(row[0], strict_map_key=False) if row else None
+
+    def remember(self, request: str, outcome: Any, now: float) -> None:
+        """Keep the outcome of ``request``; in a transaction."""
+        self.db.execute(
+            "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)",
+            (request, msgpack.packb(outcome), now),
+        )
+        # A wall clock that was set back would otherwise stop the pruning.
+        if not 0 <= now - self._pruned_at < PRUNE_SECONDS:
+            self._pruned_at = now
+            self.db.execute("DELETE FROM outcomes WHERE at <= ?", (now - OUTCOME_SECONDS,))
+
+    # -- change log ---------------------------------------------------------------------------
+
+    def log_changes(self, collection: int, ids: Sequence[str], op: str) -> None:
+        """Note that the index must be told of ``ids``; in the transaction that changes them."""
+        self.db.executemany(
+            "INSERT INTO changes (collection, id, op) VALUES (?, ?, ?)",
+            [(collection, each, op) for each in ids],
+        )
+
+    def log_collection(self, collection: int) -> None:
+        """Have the index told of every row of a collection, because it has lost all of them."""
+        with self.transaction():
+            self.db.execute("DELETE FROM changes WHERE collection = ?", (collection,))
+            self.db.execute(
+                "INSERT INTO changes (collection, id, op)"
+                " SELECT collection, id, 'upsert' FROM chunks WHERE collection = ? ORDER BY row",
+                (collection,),
+            )
+
+    def pending(self, limit: int) -> list[tuple[int, int, str]]:
+        """The first changes that the index lacks, as (seq, collection, id)."""
+        with translated(self.path):
+            return self.db.execute(
+                "SELECT seq, collection, id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
+                (self.watermark, limit),
+            ).fetchall()
+
+    @property
+    def watermark(self) -> int:
+        """The last change that the index has."""
+        if self._applied is not None:
+            return self._applied
+        return int(self._meta("watermark") or 0)
+
+    def applied(self, seq: int) -> None:
+        """The index has all changes up to ``seq``. Written with the next transaction: if it is
+        lost with the process, those changes are told again, which does no harm, and a commit of its
+        own would cost every group of writes a second wait for the disk."""
+        self._applied = seq
+
+    def _write_watermark(self) -> None:
+        if self._applied is not None:
+            self._set_meta("watermark", self._applied)
+            self.db.execute("DELETE FROM changes WHERE seq <= ?", (self._applied,))
+
+
+def concerns_all(problem: Exception) -> bool:
+    """Whether an error is of the ledger as a whole and not of one call's data."""
+    if isinstance(problem, sqlite3.Error):
+        return not isinstance(problem, _ONE_CALL)
+    return isinstance(problem, StorageError)
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into typed ones that say what to do."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        if isinstance(problem, _ONE_CALL):
+            raise
+        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
+        name = getattr(problem, "sqlite_errorname", "")
+        if code in _DAMAGED:
+            raise LedgerDamaged(
+                f"the ledger is damaged: {path}",
+                cause=f"SQLite: {problem}",
+                fix=f"thoth-supervisor stop, then: sqlite3 {path} .recover | sqlite3 recovered"
+                " (or put a backup in its place)",
+                path=str(path),
+            ) from problem
+        cause, fix = _REASONS.get(code, ("", ""))
+        raise StorageError(
+            f"the ledger cannot be used: {path}",
+            cause=f"{cause} ({problem})" if cause else f"SQLite: {problem} {name}".strip(),
+            fix=fix or f"ls -ld {path.parent}; df -h {path.parent}",
+            path=str(path),
+        ) from problem
+
+
+_REASONS = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "free some space, then send it again"),
+    sqlite3.SQLITE_READONLY: ("it is read-only", "make the folder writable for your user"),
+    sqlite3.SQLITE_BUSY: ("another program holds it", "end the program that has it open"),
+    sqlite3.SQLITE_LOCKED: ("another program holds it", "end the program that has it open"),
+    sqlite3.SQLITE_PERM: ("no permission", "make the folder writable for your user"),
+    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", ""),
+    sqlite3.SQLITE_IOERR: ("the disk gave an error", ""),
+}
+
+
+def _configure(db: sqlite3.Connection, path: Path) -> None:
+    db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StorageError(
+            f"the ledger cannot have a write-ahead log: {path}",
+            cause="the file system has no shared memory (network folders often have none)",
+            fix="set RAG_VECTOR_DB_PATH to a folder on a local disk",
+        )
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    if sys.platform == "darwin":
+        # There, a plain fsync does not reach the platter.
+        db.execute("PRAGMA fullfsync = ON")
+        db.execute("PRAGMA checkpoint_fullfsync = ON")

@@ -1,0 +1,242 @@
+"""Collections in the ledger: their names, their model, and the order of writes to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from store_worker.ledger import Ledger, translated
+from thoth_core.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    InvalidInput,
+    ModelMismatch,
+    ProtocolError,
+)
+from thoth_core.validation import check_collection_name
+
+#: Names listed in an error.
+_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """``model`` is the identity of the model of its vectors as canonical JSON, None as long as it
+    has only the caller's own; ``number`` that of the write that made it."""
+
+    id: int
+    name: str
+    model: str | None
+    dimension: int | None
+    number: int
+
+    def identity(self) -> dict[str, Any] | None:
+        return json.loads(self.model) if self.model else None
+
+
+_COLUMNS = "SELECT id, name, model, dimension, number FROM collections"
+
+
+def find(ledger: Ledger, name: str) -> Collection | None:
+    with translated(ledger.path):
+        row = ledger.db.execute(f"{_COLUMNS} WHERE name = ?", (name,)).fetchone()
+    return Collection(*row) if row else None
+
+
+def listed(ledger: Ledger) -> list[Collection]:
+    """All collections by name."""
+    with translated(ledger.path):
+        return [Collection(*row) for row in ledger.db.execute(f"{_COLUMNS} ORDER BY name")]
+
+
+def require(ledger: Ledger, name: str) -> Collection:
+    """The collection ``name``; :class:`CollectionNotFound` that lists those there are."""
+    found = find(ledger, name)
+    if found is not None:
+        return found
+    names = [each.name for each in listed(ledger)]
+    there = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    raise CollectionNotFound(
+        f"there is no collection {name!r}",
+        cause=f"the collections are: {there}" if names else "there is no collection yet",
+        fix="use one of these with --collection" if names else "thoth ingest PATH",
+        collection=name,
+        collections=names,
+    )
+
+
+def canonical(model: Mapping[str, Any] | None) -> tuple[str | None, int | None]:
+    """A model's identity as JSON that equals for equal identities, and its dimension."""
+    if model is None:
+        return None, None
+    dimension = model.get("dimension")
+    if not isinstance(dimension, int) or isinstance(dimension, bool) or dimension < 1:
+        raise ProtocolError("a model's identity without its dimension")
+    return json.dumps(model, sort_keys=True, ensure_ascii=False), dimension
+
+
+def current(ledger: Ledger, name: str, number: int) -> tuple[Collection | None, bool]:
+    """What the write ``number`` to ``name`` is for: the collection that has, or then had, the name;
+    and whether a later write dropped it."""
+    with translated(ledger.path):
+        left = ledger.db.execute(
+            "SELECT number, successor FROM departed WHERE name = ?", (name,)
+        ).fetchone()
+        if left is None or number >= left[0]:
+            return find(ledger, name), False
+        # Accepted before the rename or the drop.
+        row = ledger.db.execute(f"{_COLUMNS} WHERE id = ?", (left[1],)).fetchone()
+    return (Collection(*row), False) if row else (None, True)
+
+
+def for_write(
+    ledger: Ledger,
+    name: str,
+    number: int,
+    model: Mapping[str, Any] | None,
+    dimension: int | None = None,
+) -> Collection | None:
+    """The collection that the write ``number`` to ``name`` is for, made if there is none; None when
+    it was dropped by a later write. In a transaction.
+
+    ``model`` None means the caller's own vectors, of ``dimension``. The first model of its
+    dimension claims a collection that has none. :class:`ModelMismatch`, :class:`InvalidInput`.
+    """
+    found, dropped = current(ledger, name, number)
+    if dropped:
+        return None
+    if found is not None:
+        return claim(ledger, found, model, dimension)
+    check_collection_name(name)
+    identity, modelled = canonical(model)
+    dimension = modelled or dimension
+    made = ledger.db.execute(
+        "INSERT INTO collections (name, model, dimension, number) VALUES (?, ?, ?, ?)",
+        (name, identity, dimension, number),
+    )
+    return Collection(int(made.lastrowid or 0), name, identity, dimension, number)
+
+
+def fits(
+    collection: Collection, model: Mapping[str, Any] | None, dimension: int | None = None
+) -> bool:
+    """Whether vectors of ``model`` (None: the caller's own, of ``dimension``) fit the collection as
+    it is; False when the collection must record the model or the dimension first.
+
+    Raises :class:`ModelMismatch`, or :class:`InvalidInput` for a caller's vector.
+    """
+    identity, modelled = canonical(model)
+    if identity is not None and collection.model not in (None, identity):
+        raise _mismatch(collection, model or {})
+    if collection.dimension is None:
+        return (modelled or dimension) is None
+    if modelled is not None and modelled != collection.dimension:
+        raise _mismatch(collection, model or {})
+    if modelled is None and dimension not in (None, collection.dimension):
+        raise InvalidInput(
+            f"the vectors have {dimension} dimensions, those of the collection "
+            f"{collection.name!r} have {collection.dimension}",
+            fix="use vectors of the collection's model, or another collection",
+            collection=collection.name,
+            dimension=collection.dimension,
+        )
+    return identity is None or collection.model is not None
+
+
+def claim(
+    ledger: Ledger,
+    collection: Collection,
+    model: Mapping[str, Any] | None,
+    dimension: int | None = None,
+) -> Collection:
+    """``collection`` with the model or the dimension recorded, if it had none; in a transaction."""
+    if fits(collection, model, dimension):
+        return collection
+    identity, modelled = canonical(model)
+    identity, dimension = identity or collection.model, modelled or dimension
+    ledger.db.execute(
+        "UPDATE collections SET model = ?, dimension = ? WHERE id = ?",
+        (identity, dimension, collection.id),
+    )
+    return Collection(collection.id, collection.name, identity, dimension, collection.number)
+
+
+def rename(ledger: Ledger, name: str, to: str, number: int) -> None:
+    """In a transaction. :class:`CollectionNotFound`, :class:`CollectionExists`."""
+    collection = require(ledger, name)
+    check_collection_name(to)
+    if to == name:
+        return
+    if find(ledger, to) is not None:
+        raise CollectionExists(
+            f"there is a collection {to!r} already",
+            fix=f"choose another name, or first: thoth collections delete {to}",
+            collection=to,
+        )
+    ledger.db.execute("UPDATE collections SET name = ? WHERE id = ?", (to, collection.id))
+    _depart(ledger, name, number, collection.id)
+
+
+def drop(ledger: Ledger, name: str, number: int) -> int:
+    """Drop what ``name`` had before the write ``number``; how many chunks went with it. In a
+    transaction. What later writes put there stays."""
+    _depart(ledger, name, number, None)
+    collection = find(ledger, name)
+    if collection is None or collection.number > number:
+        return 0
+    bound = (collection.id, number)
+    later = ledger.db.execute(
+        "SELECT EXISTS (SELECT 1 FROM chunks WHERE collection = ?1 AND number > ?2)"
+        " OR EXISTS (SELECT 1 FROM tombstones WHERE collection = ?1 AND number > ?2)",
+        bound,
+    ).fetchone()[0]
+    if later:
+        ledger.db.execute(
+            "INSERT INTO changes (collection, id, op) SELECT collection, id, 'delete'"
+            " FROM chunks WHERE collection = ? AND number <= ?",
+            bound,
+        )
+    else:
+        ledger.db.execute("DELETE FROM changes WHERE collection = ?", (collection.id,))
+    deleted = ledger.db.execute("DELETE FROM chunks WHERE collection = ? AND number <= ?", bound)
+    ledger.db.execute("DELETE FROM tombstones WHERE collection = ? AND number <= ?", bound)
+    if later:
+        ledger.db.execute("DELETE FROM documents WHERE collection = ? AND number <= ?", bound)
+        ledger.db.execute("UPDATE collections SET number = ? WHERE id = ?", (number, collection.id))
+    else:
+        ledger.db.execute("DELETE FROM documents WHERE collection = ?", (collection.id,))
+        ledger.db.execute("DELETE FROM collections WHERE id = ?", (collection.id,))
+    return deleted.rowcount
+
+
+def _depart(ledger: Ledger, name: str, number: int, successor: int | None) -> None:
+    ledger.db.execute(
+        "INSERT INTO departed VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
+        " SET number = excluded.number, successor = excluded.successor"
+        " WHERE excluded.number > departed.number",
+        (name, number, successor),
+    )
+
+
+def _mismatch(collection: Collection, model: Mapping[str, Any]) -> ModelMismatch:
+    mine = collection.identity()
+    theirs = dict(model)
+    if mine is None:
+        made = f"the caller's own vectors of {collection.dimension} dimensions"
+        cause = f"{theirs.get('name')} makes {theirs.get('dimension')} dimensions"
+    else:
+        made = f"the model {mine.get('name')}"
+        differing = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
+        cause = "; ".join(f"{k}: {mine.get(k)!r}, now {theirs.get(k)!r}" for k in differing)
+    return ModelMismatch(
+        f"the collection {collection.name!r} was made with {made}, "
+        f"this service runs {theirs.get('name')}",
+        cause=cause,
+        fix="use another collection (--collection NAME), or delete this one: "
+        f"thoth collections delete {collection.name}",
+        collection=collection.name,
+        expected=mine,
+        found=theirs,
+    )

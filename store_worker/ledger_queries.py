@@ -1,0 +1,114 @@
+"""What is read from the ledger. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from store_worker.ledger import Ledger, translated
+
+#: Ids bound to one statement. The last batch is padded, so that there is one statement to prepare.
+_BOUND = 256
+_MARKS = ",".join("?" * _BOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A live chunk. ``vector`` is little-endian float32, empty if it was not asked for."""
+
+    row: int
+    id: str
+    text: str | None
+    metadata: str | None
+    vector: bytes
+
+    def metadata_dict(self) -> dict[str, Any]:
+        return json.loads(self.metadata) if self.metadata else {}
+
+
+def select_bound(ledger: Ledger, sql: str, collection: int, keys: Iterable[str]) -> Iterator[Any]:
+    """Rows of ``sql``, which has one ``?`` for the collection and ``{keys}`` for the keys."""
+    statement = sql.format(keys=_MARKS)
+    wanted = list(keys)
+    with translated(ledger.path):
+        for start in range(0, len(wanted), _BOUND):
+            part: list[str | None] = list(wanted[start : start + _BOUND])
+            part += [None] * (_BOUND - len(part))
+            yield from ledger.db.execute(statement, (collection, *part))
+
+
+def chunks_of(
+    ledger: Ledger, collection: int, ids: Sequence[str], *, vectors: bool
+) -> dict[str, Chunk]:
+    """The live ones of ``ids``, by id."""
+    column = "vector" if vectors else "x''"
+    sql = (
+        f"SELECT row, id, text, metadata, {column} FROM chunks"
+        " WHERE collection = ? AND id IN ({keys})"
+    )
+    return {row[1]: Chunk(*row) for row in select_bound(ledger, sql, collection, ids)}
+
+
+def vectors_of(ledger: Ledger, collection: int, ids: Sequence[str]) -> dict[str, bytes]:
+    """The vectors of the live ones of ``ids``, by id."""
+    sql = "SELECT id, vector FROM chunks WHERE collection = ? AND id IN ({keys})"
+    return dict(select_bound(ledger, sql, collection, ids))
+
+
+def page(
+    ledger: Ledger, collection: int, limit: int | None, offset: int, *, vectors: bool
+) -> list[Chunk]:
+    """Chunks in the order in which they were first written."""
+    column = "vector" if vectors else "x''"
+    with translated(ledger.path):
+        found = ledger.db.execute(
+            f"SELECT row, id, text, metadata, {column} FROM chunks WHERE collection = ?"
+            " ORDER BY row LIMIT ? OFFSET ?",
+            (collection, -1 if limit is None else limit, offset),
+        )
+        return [Chunk(*row) for row in found]
+
+
+def ordered(ledger: Ledger, collection: int, ids: Sequence[str]) -> list[str]:
+    """The live ones of ``ids`` in the order in which they were first written."""
+    sql = "SELECT row, id FROM chunks WHERE collection = ? AND id IN ({keys})"
+    return [id for _, id in sorted(select_bound(ledger, sql, collection, ids))]
+
+
+def count(ledger: Ledger, collection: int) -> int:
+    with translated(ledger.path):
+        row = ledger.db.execute("SELECT count(*) FROM chunks WHERE collection = ?", (collection,))
+        return int(row.fetchone()[0])
+
+
+def total(ledger: Ledger) -> int:
+    """Live chunks in all collections."""
+    with translated(ledger.path):
+        return int(ledger.db.execute("SELECT count(*) FROM chunks").fetchone()[0])
+
+
+def document_count(ledger: Ledger, collection: int) -> int:
+    with translated(ledger.path):
+        row = ledger.db.execute(
+            "SELECT count(*) FROM documents WHERE collection = ? AND content_hash IS NOT NULL",
+            (collection,),
+        )
+        return int(row.fetchone()[0])
+
+
+def documents(
+    ledger: Ledger, collection: int, sources: Sequence[str] | None
+) -> Mapping[str, dict[str, Any]]:
+    """``{source: {content_hash, chunks}}`` of the documents whose chunks are all as recorded."""
+    sql = (
+        "SELECT source, content_hash, chunks FROM documents"
+        " WHERE collection = ? AND content_hash IS NOT NULL"
+    )
+    if sources is None:
+        with translated(ledger.path):
+            found = ledger.db.execute(sql, (collection,)).fetchall()
+    else:
+        found = list(select_bound(ledger, sql + " AND source IN ({keys})", collection, sources))
+    return {source: {"content_hash": digest, "chunks": n} for source, digest, n in found}

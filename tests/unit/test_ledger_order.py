@@ -1,0 +1,204 @@
+"""Write numbers decide, whatever the order of arrival."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from store_worker import ledger_chunks, ledger_collections, ledger_queries
+from store_worker.ledger import EPOCH_SHIFT, Ledger
+from store_worker.ledger_chunks import Row
+
+MODEL = {"name": "fake/1", "dimension": 1}
+VECTOR = b"\0\0\x80?"
+
+
+def row(id: str, text: str = "t", source: str | None = None) -> Row:
+    return Row(id, text, None, source, None, VECTOR, True)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(tmp_path / "ledger.sqlite3", "first")
+    yield opened
+    opened.close()
+
+
+def upsert(ledger: Ledger, number: int, *rows: Row, name: str = "notes") -> list[int]:
+    with ledger.transaction():
+        collection = ledger_collections.for_write(ledger, name, number, MODEL)
+        if collection is None:
+            return list(range(len(rows)))
+        return ledger_chunks.upsert(ledger, collection, number, rows).superseded
+
+
+def delete(ledger: Ledger, number: int, *ids: str) -> int:
+    with ledger.transaction():
+        collection = ledger_collections.require(ledger, "notes")
+        return ledger_chunks.delete(ledger, collection, number, ids)
+
+
+def replace(ledger: Ledger, number: int, source: str, digest: str | None, *ids: str) -> int:
+    with ledger.transaction():
+        collection = ledger_collections.require(ledger, "notes")
+        return ledger_chunks.replace_document(ledger, collection, number, source, digest, ids)
+
+
+def texts(ledger: Ledger, name: str = "notes") -> dict[str, str | None]:
+    collection = ledger_collections.find(ledger, name)
+    if collection is None:
+        return {}
+    found = ledger_queries.page(ledger, collection.id, None, 0, vectors=False)
+    return {chunk.id: chunk.text for chunk in found}
+
+
+operation = st.tuples(st.sampled_from(["upsert", "delete"]), st.sets(st.sampled_from("abc")))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(operation, min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_any_order_of_arrival_and_any_repetition_end_in_the_state_of_the_highest_number(
+    operations, random
+):
+    numbered = [(n + 2, kind, sorted(ids)) for n, (kind, ids) in enumerate(operations)]
+    expected: dict[str, str | None] = {}
+    for number, kind, ids in numbered:
+        for id in ids:
+            if kind == "upsert":
+                expected[id] = f"{id}{number}"
+            else:
+                expected.pop(id, None)
+    arrivals = numbered + random.sample(numbered, random.randint(0, len(numbered)))
+    random.shuffle(arrivals)
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger.open(Path(folder) / "ledger.sqlite3", "first")
+        upsert(ledger, 1)
+        for number, kind, ids in arrivals:
+            if kind == "upsert":
+                upsert(ledger, number, *(row(id, f"{id}{number}") for id in ids))
+            else:
+                delete(ledger, number, *ids)
+        assert texts(ledger) == expected
+        ledger.close()
+
+
+def test_an_upsert_that_arrives_after_a_later_delete_is_superseded(ledger):
+    upsert(ledger, 1, row("x"))
+    assert delete(ledger, 5, "a", "x") == 1
+    assert upsert(ledger, 4, row("a"), row("b")) == [0]
+    assert set(texts(ledger)) == {"b"}
+
+
+def test_a_delete_that_arrives_after_a_later_upsert_deletes_nothing(ledger):
+    upsert(ledger, 5, row("a"))
+    assert delete(ledger, 4, "a") == 0
+    assert upsert(ledger, 3, row("a", "older")) == [0]
+    assert texts(ledger) == {"a": "t"}
+
+
+def test_the_same_number_again_is_answered_as_the_first_time_and_changes_nothing(ledger):
+    with ledger.transaction():
+        collection = ledger_collections.for_write(ledger, "notes", 1, MODEL)
+        first = ledger_chunks.upsert(ledger, collection, 1, [row("a")])
+    pending = ledger.pending(10)
+    with ledger.transaction():
+        again = ledger_chunks.upsert(ledger, collection, 1, [row("a")])
+    assert (first.written, again.written, again.superseded) == (1, 1, [])
+    assert ledger.pending(10) == pending
+
+
+def test_an_unchanged_row_takes_the_higher_number_so_that_a_late_write_cannot_undo_it(ledger):
+    upsert(ledger, 1, row("a"))
+    with ledger.transaction():
+        collection = ledger_collections.require(ledger, "notes")
+        assert ledger_chunks.upsert(ledger, collection, 3, [row("a")]).unchanged == 1
+    assert upsert(ledger, 2, row("a", "late")) == [0]
+    assert texts(ledger) == {"a": "t"}
+
+
+def test_a_write_accepted_before_a_drop_does_not_bring_the_collection_back(ledger):
+    upsert(ledger, 1, row("a"))
+    with ledger.transaction():
+        assert ledger_collections.drop(ledger, "notes", 5)
+    assert upsert(ledger, 4, row("a")) == [0]
+    assert ledger_collections.find(ledger, "notes") is None
+    assert upsert(ledger, 6, row("b")) == []
+    assert texts(ledger) == {"b": "t"}
+
+
+def test_a_drop_says_how_many_chunks_went_with_it(ledger):
+    upsert(ledger, 1, row("a"), row("b"), row("c"))
+    with ledger.transaction():
+        assert ledger_collections.drop(ledger, "notes", 5) == 3
+        assert ledger_collections.drop(ledger, "notes", 6) == 0
+
+
+def test_a_drop_that_arrives_late_spares_what_was_written_after_it(ledger):
+    upsert(ledger, 1, row("old"))
+    upsert(ledger, 7, row("new"))
+    with ledger.transaction():
+        assert ledger_collections.drop(ledger, "notes", 5)
+    assert texts(ledger) == {"new": "t"}
+    assert [id for _, _, id in ledger.pending(10)][-1] == "old"
+
+
+def test_a_write_accepted_before_a_rename_goes_to_the_renamed_collection(ledger):
+    upsert(ledger, 1, row("a"))
+    with ledger.transaction():
+        ledger_collections.rename(ledger, "notes", "papers", 5)
+    assert upsert(ledger, 4, row("b")) == []
+    assert set(texts(ledger, "papers")) == {"a", "b"}
+    upsert(ledger, 6, row("c"))
+    assert set(texts(ledger)) == {"c"}
+
+
+def test_replacing_a_document_deletes_only_older_chunks_that_are_not_its_own(ledger):
+    upsert(ledger, 1, row("a", source="f"), row("b", source="f"), row("z", source="g"))
+    upsert(ledger, 3, row("c", source="f"))
+    upsert(ledger, 9, row("later", source="f"))
+    assert replace(ledger, 5, "f", "h2", "c") == 2
+    assert set(texts(ledger)) == {"z", "c", "later"}
+
+
+def test_a_chunk_of_an_older_version_that_comes_after_the_replacement_is_superseded(ledger):
+    upsert(ledger, 3, row("new", source="f"))
+    replace(ledger, 5, "f", "h2", "new")
+    assert upsert(ledger, 2, row("old", source="f"), row("other")) == [0]
+    assert set(texts(ledger)) == {"new", "other"}
+
+
+def test_a_replacement_that_arrives_after_a_later_one_changes_nothing(ledger):
+    upsert(ledger, 1, row("a", source="f"))
+    replace(ledger, 5, "f", "h2", "a")
+    assert replace(ledger, 4, "f", "h1") == 0
+    collection = ledger_collections.require(ledger, "notes")
+    assert ledger_queries.documents(ledger, collection.id, ["f"]) == {
+        "f": {"content_hash": "h2", "chunks": 1}
+    }
+
+
+def test_a_document_that_lost_or_changed_a_chunk_is_no_longer_known_by_its_hash(ledger):
+    upsert(ledger, 1, row("a", source="f"), row("b", source="g"), row("c", source="h"))
+    for number, (source, id) in enumerate([("f", "a"), ("g", "b"), ("h", "c")], start=2):
+        replace(ledger, number, source, "hash", id)
+    delete(ledger, 8, "a")
+    upsert(ledger, 9, row("b", "other words", source="g"))
+    collection = ledger_collections.require(ledger, "notes")
+    assert set(ledger_queries.documents(ledger, collection.id, None)) == {"h"}
+    assert ledger_queries.document_count(ledger, collection.id) == 1
+
+
+def test_tombstones_of_epochs_that_nothing_can_come_from_are_pruned(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    for start in ("first", "second", "third"):
+        ledger = Ledger.open(path, start)
+        upsert(ledger, (ledger.epoch << EPOCH_SHIFT) + 1, row("live"))
+        delete(ledger, (ledger.epoch << EPOCH_SHIFT) + 2, f"dead-{start}")
+        kept = {id for (id,) in ledger.db.execute("SELECT id FROM tombstones")}
+        ledger.close()
+    assert kept == {"dead-second", "dead-third"}
