@@ -1,0 +1,89 @@
+"""``thoth ingest``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import Options, collection_option, common
+from cli.output import Output, Progress
+from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY
+
+if TYPE_CHECKING:
+    from thoth_core import IngestProgress, IngestReport
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--events", is_flag=True, help="One JSON event a line while it goes on.")
+@common
+@collection_option
+@click.pass_obj
+def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
+    """Read, chunk and store files and folders; what has not changed is skipped.
+
+    PATH is a file, a folder, or - for a text on standard input. Exits with 3 if some files
+    failed; the report names them.
+    """
+    if "-" in paths and len(paths) > 1:
+        raise click.UsageError("- stands alone: standard input is one text")
+    output = options.output
+    if events:
+        output.json = True
+    progress = Progress(output, "files")
+
+    def tell(at: IngestProgress) -> None:
+        if events:
+            output.event(
+                {
+                    "event": "progress",
+                    "files_done": at.files_done,
+                    "files": at.files,
+                    "chunks_done": at.chunks_done,
+                    "chunks": at.chunks,
+                    "source": at.source,
+                }
+            )
+        else:
+            progress.update(at.files_done, at.files, f"{at.chunks_done} chunks")
+
+    with options.thoth() as thoth:
+        try:
+            if paths == ("-",):
+                text = sys.stdin.buffer.read().decode("utf-8", "replace")
+                report = thoth.ingest_text(text, "-", options.collection, tell)
+            else:
+                report = thoth.ingest(paths, options.collection, tell)
+        finally:
+            progress.end()
+    if events:
+        output.event({"event": "done"} | report.to_dict())
+    elif output.json:
+        output.document(report.to_dict())
+    else:
+        _say(output, report)
+    return exit_code(report)
+
+
+def exit_code(report: IngestReport) -> int:
+    """0 if all went well, 3 if a part did, 1 if nothing did."""
+    if not report.failed:
+        return 0
+    return EXIT_PARTLY if report.new or report.changed or report.unchanged else EXIT_FAILED
+
+
+def _say(output: Output, report: IngestReport) -> None:
+    from thoth_core.client.results import reason_of
+
+    for source, error in report.failed:
+        output.warn(f"failed: {source}: {reason_of(error)}")
+    output.line(
+        f"files: {report.new} new, {report.changed} changed, {report.unchanged} unchanged, "
+        f"{len(report.failed)} failed"
+    )
+    output.line(
+        f"chunks: {report.chunks} ({report.embedded} embedded, {report.reused} reused, "
+        f"{report.windowed} longer than the model reads)"
+    )

@@ -1,0 +1,54 @@
+"""``thoth``: the command line over a running service, which it starts if need be.
+
+Imports no more than it must: ``thoth --help`` is there before the finger has left the key.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cli.lazy import LazyGroup
+from cli.options import collection_option, common
+from cli.run import run
+
+COMMANDS = {
+    "ingest": ("cli.ingest", "ingest", "Read, chunk and store files and folders."),
+    "query": ("cli.query", "query", "Find the chunks nearest to a text."),
+    "embed": ("cli.embed", "embed", "Turn texts into vectors."),
+    "collections": ("cli.collections", "collections", "List, create, rename, delete collections."),
+    "stats": ("cli.stats", "stats", "How much is stored."),
+    "delete": ("cli.delete", "delete", "Delete chunks by id or by filter."),
+    "config": ("cli.config", "config", "Show the settings and where they come from."),
+}
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from thoth_core import __version__
+
+        click.echo(f"thoth {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="The service itself: thoth-supervisor --help",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version)
+@common
+@collection_option
+def thoth() -> None:
+    """Embed text, store it, and find it again. Starts its service by itself."""
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(thoth, "thoth"))
+
+
+if __name__ == "__main__":
+    main()

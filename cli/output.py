@@ -1,0 +1,149 @@
+"""What the command line says and where: results on standard output, all else on standard error.
+
+With ``--json`` standard output holds one JSON document with ``schema_version``, also when the
+command failed; the lines on standard error stay for whoever watches.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from thoth_core.errors import ThothError
+
+SCHEMA_VERSION = 1
+#: Seconds between two progress lines where there is no terminal, and between two drawings of a bar.
+LINE_EVERY, DRAW_EVERY = 5.0, 0.1
+_BAR = 30
+
+
+class Output:
+    """``verbosity`` is -1 for quiet, 0, 1 (``-v``) or 2 (``-vv``: tracebacks)."""
+
+    def __init__(
+        self,
+        *,
+        json: bool = False,
+        verbosity: int = 0,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
+        self.json = json
+        self.verbosity = verbosity
+        self._out = out
+        self._err = err
+
+    @property
+    def out(self) -> TextIO:
+        return self._out or sys.stdout
+
+    @property
+    def err(self) -> TextIO:
+        return self._err or sys.stderr
+
+    def line(self, text: str = "") -> None:
+        """A line of the result."""
+        self._write(self.out, text)
+
+    def document(self, content: Mapping[str, Any]) -> None:
+        """The result as JSON."""
+        whole = {"schema_version": SCHEMA_VERSION} | dict(content)
+        self._write(self.out, json.dumps(whole, ensure_ascii=False, allow_nan=False))
+
+    def event(self, content: Mapping[str, Any]) -> None:
+        """One JSON event, flushed, for whoever reads along."""
+        self.document(content)
+        self.out.flush()
+
+    def note(self, text: str) -> None:
+        """A message about what goes on; not with ``-q``."""
+        if self.verbosity >= 0:
+            self._write(self.err, text)
+            self.err.flush()
+
+    def warn(self, text: str) -> None:
+        """A message that ``-q`` does not silence."""
+        self._write(self.err, text)
+
+    def error(self, error: BaseException) -> None:
+        """``error:``, ``cause:`` and ``fix:`` lines, and with ``--json`` the document."""
+        told = self._told(error)
+        self._write(self.err, f"error: {told.message}")
+        for name, text in (("cause", told.cause), ("fix", told.fix)):
+            if text:
+                self._write(self.err, f"{name}: {text}")
+        if self.verbosity >= 2:
+            traceback.print_exception(error, file=self.err)
+        if self.json:
+            shown = {
+                "code": told.code,
+                "message": told.message,
+                "cause": told.cause,
+                "fix": told.fix,
+            }
+            self.document({"error": shown})
+
+    def _told(self, error: BaseException) -> ThothError:
+        if isinstance(error, ThothError):
+            return error
+        from thoth_core.errors import InternalError
+
+        return InternalError(
+            f"something went wrong that should not: {type(error).__name__}",
+            cause=str(error).splitlines()[0] if str(error) else "",
+            fix="run it again with -vv for the traceback",
+        )
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        try:
+            stream.write(text + "\n")
+        except UnicodeEncodeError:
+            # A terminal without the character: the rest of the line still counts.
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+
+
+class Progress:
+    """A bar on a terminal, a plain line every few seconds elsewhere, nothing when quiet."""
+
+    def __init__(self, output: Output, what: str) -> None:
+        self._output = output
+        self._what = what
+        self._terminal = output.err.isatty()
+        self._last = time.monotonic()
+        self._drawn = False
+
+    def update(self, done: int, total: int, detail: str = "") -> None:
+        """``done`` of ``total`` (0: not known yet)."""
+        if self._output.verbosity < 0:
+            return
+        now = time.monotonic()
+        if now - self._last < (DRAW_EVERY if self._terminal else LINE_EVERY):
+            return
+        self._last = now
+        text = progress_text(self._what, done, total, detail)
+        if self._terminal:
+            filled = _BAR * done // total if total else 0
+            bar = "#" * filled + "." * (_BAR - filled)
+            self._output.err.write(f"\r\x1b[K[{bar}] {text}"[:200])
+            self._output.err.flush()
+            self._drawn = True
+        else:
+            self._output.note(text)
+
+    def end(self) -> None:
+        """Take the bar away, so that what follows begins on an empty line."""
+        if self._drawn:
+            self._output.err.write("\r\x1b[K")
+            self._output.err.flush()
+            self._drawn = False
+
+
+def progress_text(what: str, done: int, total: int, detail: str) -> str:
+    """``"3 of 10 files (30%), 120 chunks"``."""
+    share = f" of {total} {what} ({100 * done // total}%)" if total else f" {what}"
+    return f"{done}{share}" + (f", {detail}" if detail else "")

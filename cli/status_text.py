@@ -1,0 +1,59 @@
+"""A service's status as lines for a person. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def is_healthy(status: Mapping[str, Any]) -> bool:
+    """Whether every part is there and works; a part that is being restarted is not."""
+    store = status.get("store")
+    index = store.get("index_state") if isinstance(store, Mapping) else None
+    return status.get("state") == "ready" and index in (None, "healthy", "verifying")
+
+
+def status_lines(status: Mapping[str, Any]) -> list[str]:
+    """One line for the service, one for each worker and one for the store."""
+    uptime = status.get("uptime_s")
+    up = f", up {duration(float(uptime))}" if isinstance(uptime, int | float) else ""
+    lines = [f"service: {status.get('state', '?')} (pid {status.get('pid', '?')}{up})"]
+    models = [m.get("name") if isinstance(m, Mapping) else m for m in status.get("models") or ()]
+    if models:
+        lines.append(f"models: {', '.join(str(m) for m in models)}")
+    lines += [_worker(w) for w in status.get("workers") or ()]
+    store = status.get("store")
+    if isinstance(store, Mapping):
+        shown = ", ".join(f"{k} {v}" for k, v in store.items() if v is not None)
+        lines.append(f"store: {shown}")
+    queue = status.get("queue")
+    if isinstance(queue, Mapping):
+        lines.append("queue: " + (", ".join(f"{k} {v}" for k, v in queue.items()) or "empty"))
+    return lines
+
+
+def _worker(worker: Mapping[str, Any]) -> str:
+    parts = [f"pid {worker.get('pid') or '-'}", f"{worker.get('restarts', 0)} restarts"]
+    rss = worker.get("rss_bytes")
+    if isinstance(rss, int):
+        parts.append(f"{rss / 1e6:.0f} MB")
+    last = worker.get("last_exit")
+    if isinstance(last, Mapping):
+        parts.append(f"last exit: {last.get('signal') or last.get('reason') or '?'}")
+    failure = worker.get("failure")
+    if isinstance(failure, Mapping):
+        parts.append(str(failure.get("message", "")))
+    return f"  {worker.get('name', '?')}: {worker.get('state', '?')} ({', '.join(parts)})"
+
+
+def duration(seconds: float) -> str:
+    """``"3 h 5 min"``, ``"42 s"``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    hours = whole // 3600
+    if hours < 48:
+        return f"{hours} h {whole % 3600 // 60} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -1,0 +1,120 @@
+"""``thoth-supervisor``: start, stop and look after the service."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from cli.options import Options, common
+from cli.run import run
+
+#: Seconds that ``stop`` waits for the service to end by itself.
+STOP_SECONDS = 45.0
+#: Seconds for an answer to ``status`` and ``restart``.
+ASK_SECONDS = 10.0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@common
+def supervisor() -> None:
+    """The service that embeds and stores: one for each data directory."""
+
+
+@supervisor.command()
+@click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C stops it.")
+@common
+@click.pass_obj
+def start(options: Options, foreground: bool) -> int:
+    """Start the service, and return when it is ready or say why it is not."""
+    settings = options.settings()
+    if foreground:
+        import thoth_core.supervisor.daemon as daemon
+
+        return daemon.foreground(settings)
+    from thoth_core.client.autostart import start_service
+
+    began = time.monotonic()
+    pid = start_service(settings, idle_exit=None, log=options.output.note, exclusive=True)
+    seconds = time.monotonic() - began
+    if options.output.json:
+        options.output.document(
+            {"state": "ready", "pid": pid, "data_dir": str(settings.data_dir), "seconds": seconds}
+        )
+    else:
+        options.output.line(f"the service is ready (pid {pid}, {settings.data_dir})")
+    return 0
+
+
+@supervisor.command()
+@click.option("--fast", is_flag=True, help="Do not finish what is under way.")
+@common
+@click.pass_obj
+def stop(options: Options, fast: bool) -> None:
+    """Stop the service; returns when all its processes have ended and its locks are free."""
+    from thoth_core.client.stopping import stop_service
+
+    pid = stop_service(options.settings(), fast=fast, timeout=STOP_SECONDS)
+    if options.output.json:
+        options.output.document({"state": "stopped", "pid": pid})
+    else:
+        options.output.line(f"the service has stopped (pid {pid})")
+
+
+@supervisor.command()
+@click.option("--check", is_flag=True, help="Exit with 1 unless everything is ready.")
+@common
+@click.pass_obj
+def status(options: Options, check: bool) -> int:
+    """What the service and its workers do. Starts nothing; exits with 4 if there is none."""
+    from cli.status_text import is_healthy, status_lines
+    from thoth_core.client.control import control
+
+    answer = control(options.settings(), "status", timeout=ASK_SECONDS)
+    if options.output.json:
+        options.output.document(answer)
+    else:
+        for line in status_lines(answer):
+            options.output.line(line)
+    return 0 if not check or is_healthy(answer) else 1
+
+
+@supervisor.command()
+@click.argument("worker", required=False)
+@common
+@click.pass_obj
+def restart(options: Options, worker: str | None) -> None:
+    """Restart the worker with that name, or all workers; also one that had been given up."""
+    from thoth_core.client.control import control
+
+    body = {} if worker is None else {"worker": worker}
+    answer = control(options.settings(), "restart", body, timeout=ASK_SECONDS)
+    if options.output.json:
+        options.output.document(answer)
+    else:
+        options.output.line(f"restarting {worker or 'all workers'}")
+
+
+@supervisor.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written; Ctrl-C ends.")
+@click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(min=0))
+@common
+@click.pass_obj
+def logs(options: Options, follow: bool, lines: int) -> None:
+    """The last lines of the service's log files."""
+    from cli.logs import follow_logs, show_logs
+
+    folder = options.settings().data_dir / "logs"
+    places = show_logs(options.output, folder, lines)
+    if follow:
+        follow_logs(options.output, folder, places)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(supervisor, "thoth-supervisor"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Fixtures that start a real service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.service import RealService
+
+Make = Callable[..., RealService]
+
+
+@pytest.fixture
+def make_service() -> Iterator[Make]:
+    """Make services that are stopped, and checked to leave nothing, at the end of the test."""
+    made: list[RealService] = []
+
+    def make(model: str = "fake/32", **settings: str) -> RealService:
+        service = RealService.make(model, **settings)
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        service.close()
+
+
+@pytest.fixture
+def service(make_service: Make) -> RealService:
+    """A running service with the fake model, faults allowed."""
+    return make_service(THOTH_FAULTS="1").start()

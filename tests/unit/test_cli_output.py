@@ -1,0 +1,77 @@
+"""Progress and messages, on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from cli import output as output_module
+from cli.output import Output, Progress, progress_text
+from cli.status_text import duration, is_healthy
+from thoth_core.errors import StorageError
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_elsewhere_than_on_a_terminal_a_plain_line_comes_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(output_module.time, "monotonic", lambda: now)
+    err = io.StringIO()
+    progress = Progress(Output(err=err), "files")
+    for step in range(100):
+        now = 100.0 + step / 10
+        progress.update(step, 100, "7 chunks")
+    progress.end()
+    assert err.getvalue() == "50 of 100 files (50%), 7 chunks\n"
+
+
+def test_on_a_terminal_the_bar_is_drawn_over_itself_and_taken_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(output_module.time, "monotonic", lambda: now)
+    err = Terminal()
+    progress = Progress(Output(err=err), "files")
+    now = 1.0
+    progress.update(5, 10)
+    progress.end()
+    assert err.getvalue().count("\r") == 2
+    assert "#" * 15 + "." * 15 in err.getvalue()
+    assert "\n" not in err.getvalue()
+    assert err.getvalue().endswith("\x1b[K")
+
+
+def test_quiet_says_nothing_but_errors() -> None:
+    err = io.StringIO()
+    output = Output(err=err, verbosity=-1)
+    output.note("starting")
+    output.error(StorageError("disk full", cause="no space", fix="df -h"))
+    assert err.getvalue() == "error: disk full\ncause: no space\nfix: df -h\n"
+
+
+def test_a_character_that_the_terminal_lacks_does_not_end_the_command() -> None:
+    raw = io.BytesIO()
+    output = Output(out=io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    output.line("caf\xe9 \u2026")
+    assert raw.getvalue() == b"caf? ?\n"
+
+
+def test_progress_without_a_total_names_what_was_done() -> None:
+    assert progress_text("files", 3, 0, "") == "3 files"
+
+
+def test_times_are_readable() -> None:
+    assert [duration(s) for s in (5, 65, 3700, 200_000)] == ["5 s", "1 min", "1 h 1 min", "2 d 7 h"]
+
+
+def test_only_a_service_with_all_its_parts_is_healthy() -> None:
+    assert is_healthy({"state": "ready", "store": {"index_state": "healthy"}})
+    assert not is_healthy({"state": "ready", "store": {"index_state": "damaged"}})
+    assert not is_healthy({"state": "degraded"})
+    assert not is_healthy({})

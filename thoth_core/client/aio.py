@@ -1,0 +1,273 @@
+"""The library client for asyncio: the same calls, awaited; cancelling one frees its work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from thoth_core.client.arguments import Where
+from thoth_core.client.base import Client, checked_deadline, listed, ping
+from thoth_core.client.requests import Plan
+from thoth_core.client.results import (
+    AddReport,
+    Collection,
+    Hit,
+    IngestProgress,
+    IngestReport,
+    Metadata,
+    Rows,
+    UpsertReport,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from thoth_core.client.ingest import Ingest
+    from thoth_core.vectors import Vectors
+
+T = TypeVar("T")
+
+OnProgress = Callable[[IngestProgress], None]
+
+
+class AsyncThoth(Client):
+    """:class:`Thoth` for asyncio. Cancelling a call tells the service to leave off. ``model`` and
+    ``dimension`` are methods here, because they may have to ask."""
+
+    async def _do(self, plan: Plan[T], deadline: float | None) -> T:
+        future = self._connection.submit(plan, checked_deadline(deadline))
+        # Cancelling the wrapper cancels the future, and that the call.
+        return plan.combine(await asyncio.wrap_future(future))
+
+    async def model(self) -> str:
+        """The name of the model that the service runs."""
+        if self._connection.greeting is None:
+            await self._do(ping(), None)
+        return self._model_in(self._connection.greeting)
+
+    async def dimension(self) -> int:
+        """The length of the model's vectors."""
+        if self._dimension is None:
+            self._dimension = await self._do(self._calls.dimension(), None)
+        return self._dimension
+
+    async def embed(self, texts: Iterable[str], *, deadline: float | None = None) -> Vectors:
+        """Vectors of ``texts``: float32, shape (n, dimension), each of unit length.
+
+        Raises :class:`InvalidInput` or :class:`PoisonInput` if some are refused, with ``.indices``
+        and ``.partial``: the rows of all texts, NaN at those indices.
+        """
+        return await self._do(self._calls.embed(listed(texts)), deadline)
+
+    async def embed_documents(
+        self, texts: Iterable[str], *, deadline: float | None = None
+    ) -> list[list[float]]:
+        """As :meth:`embed`, as plain lists."""
+        vectors = await self._do(self._calls.embed(listed(texts)), deadline)
+        return [[float(x) for x in row] for row in vectors]
+
+    async def embed_query(self, text: str, *, deadline: float | None = None) -> list[float]:
+        """The vector of one question, as a plain list."""
+        vectors = await self._do(self._calls.embed([text], "query"), deadline)
+        return [float(x) for x in vectors[0]]
+
+    async def add(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[Metadata | None] | None = None,
+        ids: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> AddReport:
+        """Embed and store ``texts``; the ids, one for each, in a list that also says what was
+        done.
+
+        Without ``ids`` they are derived from collection, ``source`` in the metadata and text, so
+        that a repeated call stores nothing twice. Texts that are refused are named in ``.failed``;
+        the others are on disk and found by a search when this returns.
+        """
+        return await self._do(self._calls.add(listed(texts), metadatas, ids, collection), deadline)
+
+    async def upsert(
+        self,
+        ids: Sequence[str],
+        vectors: npt.ArrayLike,
+        texts: Sequence[str] | None = None,
+        metadatas: Sequence[Metadata | None] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> UpsertReport:
+        """Store the caller's own ``vectors``, shape (n, dimension). Nothing is written if one of
+        them is NaN, infinite, zero or of another dimension (:class:`InvalidInput`)."""
+        return await self._do(
+            self._calls.upsert(ids, vectors, texts, metadatas, collection), deadline
+        )
+
+    async def query(
+        self,
+        text: str,
+        k: int | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Hit]:
+        """The ``k`` chunks nearest to ``text``, best first. ``include=["vectors"]`` adds theirs."""
+        plan = self._calls.query([text], k, where, where_document, include, collection)
+        return (await self._do(plan, deadline))[0]
+
+    async def query_many(
+        self,
+        texts: Iterable[str],
+        k: int | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[list[Hit]]:
+        """As :meth:`query` for each of ``texts``. If some are refused, the error has ``.indices``
+        and ``.partial``: the hits of all, none at those indices."""
+        plan = self._calls.query(listed(texts), k, where, where_document, include, collection)
+        return await self._do(plan, deadline)
+
+    async def search(
+        self,
+        vector: npt.ArrayLike,
+        k: int | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Hit]:
+        """The ``k`` chunks nearest to ``vector``, of shape (dimension,), best first."""
+        plan = self._calls.search(vector, k, where, where_document, include, collection)
+        return await self._do(plan, deadline)
+
+    async def get(
+        self,
+        ids: Sequence[str] | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        limit: int | None = None,
+        offset: int = 0,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Rows:
+        """Stored chunks, by id, by filter, or all. Ids that are not there are left out."""
+        plan = self._calls.get(ids, where, where_document, limit, offset, include, collection)
+        return await self._do(plan, deadline)
+
+    async def delete(
+        self,
+        ids: Sequence[str] | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> int:
+        """Delete chunks by id, by filter, or by both; how many there were."""
+        return await self._do(self._calls.delete(ids, where, where_document, collection), deadline)
+
+    async def count(self, collection: str | None = None, *, deadline: float | None = None) -> int:
+        """Chunks in the collection."""
+        return await self._do(self._calls.count(collection), deadline)
+
+    async def collections(self, *, deadline: float | None = None) -> list[Collection]:
+        """All collections of the data directory."""
+        return await self._do(self._calls.collections(), deadline)
+
+    async def create_collection(self, name: str, *, deadline: float | None = None) -> bool:
+        """True if it was made, False if it was there."""
+        return await self._do(self._calls.create_collection(name), deadline)
+
+    async def rename_collection(self, name: str, to: str, *, deadline: float | None = None) -> None:
+        """Raises :class:`CollectionNotFound` or :class:`CollectionExists`."""
+        await self._do(self._calls.rename_collection(name, to), deadline)
+
+    async def delete_collection(self, name: str, *, deadline: float | None = None) -> bool:
+        """Delete the collection with all its chunks; True if there was one."""
+        return await self._do(self._calls.delete_collection(name), deadline)
+
+    async def stats(
+        self, collection: str | None = None, *, deadline: float | None = None
+    ) -> dict[str, Any]:
+        """Sizes: chunks and documents of each collection (or of one), bytes on disk."""
+        return await self._do(self._calls.stats(collection), deadline)
+
+    async def ingest(
+        self,
+        paths: Iterable[str | Path] | str | Path,
+        collection: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> IngestReport:
+        """As :meth:`Thoth.ingest`; reading and chunking happen in a thread. ``on_progress`` is
+        called in the event loop."""
+        work = self._ingest(collection, on_progress)
+        return await self._aside(work, lambda: work.files(paths, checked_deadline(deadline)))
+
+    async def ingest_text(
+        self,
+        text: str,
+        source: str = "-",
+        collection: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> IngestReport:
+        """As :meth:`ingest` for a text at hand that is to be known as ``source``."""
+        work = self._ingest(collection, on_progress)
+        return await self._aside(work, lambda: work.text(text, source, checked_deadline(deadline)))
+
+    def _ingest(self, collection: str | None, on_progress: OnProgress | None) -> Ingest:
+        from thoth_core.client.ingest import Ingest
+
+        loop = asyncio.get_running_loop()
+
+        def tell(progress: IngestProgress) -> None:
+            if on_progress is not None:
+                loop.call_soon_threadsafe(on_progress, progress)
+
+        told = tell if on_progress is not None else None
+        return Ingest(self._connection, self._calls, self._settings, collection, told)
+
+    async def _aside(self, work: Ingest, run: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(run)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+
+    async def status(self) -> dict[str, Any]:
+        """As :meth:`Thoth.status`."""
+        return await asyncio.to_thread(self._status)
+
+    async def aclose(self) -> None:
+        """Cancel what is under way and close the connection."""
+        await asyncio.to_thread(self._connection.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()

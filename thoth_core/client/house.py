@@ -1,0 +1,179 @@
+"""Calls that look after what is stored: read, delete, count, collections, documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from thoth_core import validation
+from thoth_core.client.answers import number, page_length, rows_of
+from thoth_core.client.arguments import Where, filters
+from thoth_core.client.requests import Plan, Request, single
+from thoth_core.client.results import Collection, Rows
+from thoth_core.errors import InvalidInput
+from thoth_core.wire import MAX_TEXTS, Message
+
+#: Rows of one page of a ``get``.
+PAGE = 500
+
+
+class HouseCalls:
+    """``collection`` is the default of every call that takes one."""
+
+    def __init__(self, collection: str) -> None:
+        self._collection = collection
+
+    def collection_name(self, collection: str | None) -> str:
+        """``collection``, or the default; :class:`InvalidInput` if it is no possible name."""
+        return self._name(collection)
+
+    def _name(self, collection: str | None) -> str:
+        name = self._collection if collection is None else collection
+        validation.check_collection_name(name)
+        return name
+
+    def get(
+        self,
+        ids: Sequence[str] | None,
+        where: Where,
+        where_document: Where,
+        limit: int | None,
+        offset: int,
+        include: Sequence[str] | None,
+        collection: str | None,
+    ) -> Plan[Rows]:
+        """Stored chunks, read page by page."""
+        body = {"collection": self._name(collection)} | filters(where, where_document, include)
+        for name, value in (("limit", limit), ("offset", offset)):
+            if value is not None and (isinstance(value, bool) or value < 0):
+                raise InvalidInput(f"{name} is {value!r}", cause="a whole number from 0 on")
+        if ids is not None:
+            validation.check_ids(ids)
+            wanted = list(ids)
+            if where or where_document or limit is not None or offset:
+                # Filters apply to all of them together, so they go in one message.
+                paging = {"limit": limit, "offset": offset} if limit is not None or offset else {}
+                request = Request("get", {**body, **paging, "ids": wanted})
+                return single(request, lambda answer: rows_of([answer]))
+            pages = (
+                Request("get", {**body, "ids": wanted[i : i + PAGE]})
+                for i in range(0, len(wanted), PAGE)
+            )
+            return Plan(pages, rows_of)
+        plan: Plan[Rows] = Plan(iter(()), rows_of, window=1)
+        plan.requests = _pages(plan, body, limit, offset)
+        return plan
+
+    def delete(
+        self,
+        ids: Sequence[str] | None,
+        where: Where,
+        where_document: Where,
+        collection: str | None,
+    ) -> Plan[int]:
+        """Delete by ids, by filter, or by both; the number of chunks that were deleted."""
+        body = {"collection": self._name(collection)} | filters(where, where_document, None)
+        if ids is None and not where and not where_document:
+            raise InvalidInput(
+                "delete without ids and without a filter",
+                cause="that would delete the whole collection",
+                fix="name ids=[…] or where={…}, or use delete_collection(name)",
+            )
+        if ids is None:
+            return single(Request("delete", body), lambda m: number(m.body.get("deleted")))
+        validation.check_ids(ids)
+        wanted = list(ids)
+        requests = (
+            Request("delete", {**body, "ids": wanted[i : i + MAX_TEXTS]})
+            for i in range(0, len(wanted), MAX_TEXTS)
+        )
+        return Plan(requests, lambda a: sum(number(m.body.get("deleted")) for m in a))
+
+    def count(self, collection: str | None) -> Plan[int]:
+        body = {"collection": self._name(collection)}
+        return single(Request("count", body), lambda m: number(m.body.get("count")))
+
+    def collections(self) -> Plan[list[Collection]]:
+        def combine(answer: Message) -> list[Collection]:
+            return [
+                Collection(
+                    str(c["name"]), _name_of(c.get("model")), c.get("dimension"), int(c["count"])
+                )
+                for c in answer.body.get("collections") or ()
+            ]
+
+        return single(Request("collections"), combine)
+
+    def create_collection(self, name: str) -> Plan[bool]:
+        """True if it was made, False if it was there."""
+        validation.check_collection_name(name)
+        request = Request("create_collection", {"collection": name})
+        return single(request, lambda m: bool(m.body.get("created")))
+
+    def rename_collection(self, name: str, to: str) -> Plan[None]:
+        validation.check_collection_name(name)
+        validation.check_collection_name(to)
+        return single(Request("rename_collection", {"collection": name, "to": to}), _nothing)
+
+    def delete_collection(self, name: str) -> Plan[bool]:
+        """True if there was such a collection."""
+        validation.check_collection_name(name)
+        request = Request("delete_collection", {"collection": name})
+        return single(request, lambda m: bool(m.body.get("deleted")))
+
+    def stats(self, collection: str | None) -> Plan[dict[str, Any]]:
+        if collection is not None:
+            validation.check_collection_name(collection)
+        body = {} if collection is None else {"collection": collection}
+        return single(Request("stats", body), lambda m: dict(m.body))
+
+    def documents(self, sources: Sequence[str], collection: str | None) -> Plan[dict[str, Any]]:
+        """What the collection holds of these sources: ``{source: {content_hash, chunks}}``."""
+        name, wanted = self._name(collection), list(sources)
+        requests = (
+            Request("documents", {"collection": name, "sources": wanted[i : i + MAX_TEXTS]})
+            for i in range(0, len(wanted), MAX_TEXTS)
+        )
+
+        def combine(answers: list[Message]) -> dict[str, Any]:
+            return {k: v for m in answers for k, v in (m.body.get("documents") or {}).items()}
+
+        return Plan(requests, combine)
+
+    def replace_document(
+        self, source: str, content_hash: str, ids: Sequence[str], collection: str | None
+    ) -> Plan[int]:
+        """Record that ``source`` now consists of ``ids``; the number of old chunks deleted."""
+        body = {
+            "collection": self._name(collection),
+            "source": source,
+            "content_hash": content_hash,
+            "ids": list(ids),
+        }
+        request = Request("replace_document", body)
+        return single(request, lambda m: number(m.body.get("removed")))
+
+
+def _pages(
+    plan: Plan[Rows], body: dict[str, Any], limit: int | None, offset: int
+) -> Iterator[Request]:
+    # Asked for the next page only when the one before is in ``plan.answers``.
+    read = 0
+    while limit is None or read < limit:
+        size = PAGE if limit is None else min(PAGE, limit - read)
+        yield Request("get", {**body, "limit": size, "offset": offset + read})
+        answer = plan.answers[-1]
+        came = 0 if answer is None else page_length(answer)
+        read += came
+        if came < size:
+            return
+
+
+def _name_of(model: Any) -> str | None:
+    # A collection knows its model by more than the name: weights, prompt, rule for long texts.
+    name = model.get("name") if isinstance(model, dict) else model
+    return None if name is None else str(name)
+
+
+def _nothing(answer: Message) -> None:
+    del answer

@@ -1,0 +1,295 @@
+"""Files into a collection: read, cut, compare, store, and replace what was there.
+
+Reading and cutting go on while up to four calls are under way. A file is recorded only when all
+its chunks are on disk, so whatever ends an ingest, the next one does what is missing and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from thoth_core.chunking import chunk
+from thoth_core.client.calls import Calls
+from thoth_core.client.connection import Connection
+from thoth_core.client.packs import File, Pack, file_of, state_hash
+from thoth_core.client.requests import Plan
+from thoth_core.client.results import AddReport, IngestProgress, IngestReport
+from thoth_core.documents.base import Document, read_document
+from thoth_core.documents.discover import Failed, Found, discover
+from thoth_core.encoding import TextEncoding, load_encoding
+from thoth_core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InvalidInput,
+    RequestTooLarge,
+    ThothError,
+)
+
+if TYPE_CHECKING:
+    from thoth_core.settings import Settings
+
+#: Calls under way at once: with chunks, and with records of finished files.
+ADDS, RECORDS = 4, 16
+
+Done = Callable[[Any], None]
+
+
+class Ingest:
+    """One ingest; used once. ``on_progress`` is called in the thread that runs it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        calls: Calls,
+        settings: Settings,
+        collection: str | None,
+        on_progress: Callable[[IngestProgress], None] | None,
+    ) -> None:
+        self._connection = connection
+        self._calls = calls
+        self._settings = settings
+        self._collection = calls.collection_name(collection)
+        self._on_progress = on_progress
+        self._report = IngestReport()
+        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._open: dict[Future[Any], str] = {}
+        self._cancelled = threading.Event()
+        self._end: float | None = None
+        self._pack = Pack()
+        self._packs: list[Pack] = []
+        self._total = self._finished = self._read = self._stored = 0
+        self._source = ""
+
+    def cancel(self) -> None:
+        """From any thread: end with :class:`Cancelled` as soon as may be."""
+        self._cancelled.set()
+        self._events.put(lambda: None)
+
+    def files(
+        self, paths: Iterable[str | Path] | str | Path, deadline: float | None
+    ) -> IngestReport:
+        """Take files and folders. Raises what concerns no file in particular; its
+        ``details["report"]`` says what was done before."""
+        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        return self._run(lambda: self._files(given), deadline)
+
+    def text(self, text: str, source: str, deadline: float | None) -> IngestReport:
+        """Take a text that is to be known as ``source``."""
+        if not isinstance(text, str) or not isinstance(source, str) or not source:
+            raise InvalidInput("a text and the name of its source are two strings")
+        content_hash = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        document = Document(source, text, content_hash, markdown=False, title="")
+        return self._run(lambda: self._text(document), deadline)
+
+    def _run(self, work: Callable[[], None], deadline: float | None) -> IngestReport:
+        self._end = None if deadline is None else time.monotonic() + deadline
+        try:
+            work()
+            self._send_pack()
+            while self._open:
+                self._wait()
+            self._tell()
+        except BaseException as problem:
+            for future in list(self._open):
+                future.cancel()
+            if isinstance(problem, ThothError):
+                problem.details["report"] = self._report.to_dict()
+            raise
+        return self._report
+
+    # ---- reading
+
+    def _files(self, paths: list[str | Path]) -> None:
+        found: list[Found] = []
+        for item in discover(paths):
+            self._check()
+            if isinstance(item, Found):
+                found.append(item)
+            elif isinstance(item, Failed):
+                self._failed(str(item.path), item.error)
+        self._total = len(found)
+        encoding = load_encoding(self._settings.chunk_encoding)
+        known = self._known([item.source for item in found])
+        for item in found:
+            self._check()
+            self._drain()
+            self._source = item.source
+            try:
+                document = read_document(item.path)
+            except ThothError as error:
+                self._failed(item.source, error)
+                self._finished += 1
+                continue
+            self._take(document, known.get(item.source), encoding)
+            self._tell()
+
+    def _text(self, document: Document) -> None:
+        self._total, self._source = 1, document.source
+        known = self._known([document.source])
+        encoding = load_encoding(self._settings.chunk_encoding)
+        self._take(document, known.get(document.source), encoding)
+
+    def _known(self, sources: list[str]) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+        self._submit("documents", self._calls.documents(sources, self._collection), found.append)
+        while not found:
+            self._wait()
+        return found[0]
+
+    def _take(self, document: Document, known: Any, encoding: TextEncoding) -> None:
+        size, overlap = self._settings.chunk_size, self._settings.chunk_overlap
+        state = state_hash(document.content_hash, size, overlap, encoding.name)
+        if isinstance(known, dict) and known.get("content_hash") == state:
+            self._report.unchanged += 1
+            self._finished += 1
+            return
+        chunks = chunk(
+            document.text,
+            size=size,
+            overlap=overlap,
+            tokenizer=encoding,
+            markdown=document.markdown,
+        )
+        file = file_of(self._collection, document.source, state, known is not None, chunks)
+        self._read += len(chunks)
+        if not chunks:
+            self._record(file)
+        for id, piece in zip(file.ids, chunks, strict=True):
+            self._pack.put(file, id, piece, document.title)
+            if self._pack.full:
+                self._send_pack()
+
+    # ---- storing
+
+    def _send_pack(self) -> None:
+        pack, self._pack = self._pack, Pack()
+        if not len(pack):
+            return
+        self._make_room("add", ADDS)
+
+        def progress(done: int, total: int) -> None:
+            del total
+            self._events.put(lambda: self._progressed(pack, done))
+
+        plan = self._calls.add(
+            pack.texts, pack.metadatas, pack.ids, self._collection, on_progress=progress
+        )
+        self._packs.append(pack)
+        self._submit(
+            "add", plan, lambda report: self._added(pack, report), lambda e: self._refused(pack, e)
+        )
+
+    def _progressed(self, pack: Pack, done: int) -> None:
+        pack.done = max(pack.done, min(done, len(pack)))
+
+    def _added(self, pack: Pack, report: AddReport) -> None:
+        for name in ("embedded", "reused", "windowed", "tokens"):
+            setattr(self._report, name, getattr(self._report, name) + getattr(report, name))
+        self._close_pack(pack, pack.accepted(report))
+
+    def _refused(self, pack: Pack, error: ThothError) -> None:
+        self._close_pack(pack, pack.refused(error))
+
+    def _close_pack(self, pack: Pack, finished: list[File]) -> None:
+        self._packs.remove(pack)
+        self._stored += len(pack)
+        for file in finished:
+            if file.failed is None:
+                self._record(file)
+            else:
+                # What is stored of it stays, and the next ingest tries it again.
+                self._failed(file.source, file.failed)
+                self._finished += 1
+
+    def _record(self, file: File) -> None:
+        self._make_room("record", RECORDS)
+        plan = self._calls.replace_document(
+            file.source, file.content_hash, file.ids, self._collection
+        )
+
+        def recorded(removed: int) -> None:
+            del removed
+            self._finished += 1
+            self._report.chunks += len(file.ids)
+            if file.known:
+                self._report.changed += 1
+            else:
+                self._report.new += 1
+
+        def refused(error: ThothError) -> None:
+            self._finished += 1
+            self._failed(file.source, error)
+
+        self._submit("record", plan, recorded, refused)
+
+    def _failed(self, source: str, error: ThothError) -> None:
+        self._report.failed.append((source, error))
+
+    # ---- waiting
+
+    def _submit(
+        self,
+        kind: str,
+        plan: Plan[Any],
+        done: Done,
+        refused: Callable[[ThothError], None] | None = None,
+    ) -> None:
+        self._check()
+        left = None if self._end is None else max(0.001, self._end - time.monotonic())
+        future = self._connection.submit(plan, left)
+        self._open[future] = kind
+
+        def settle() -> None:
+            del self._open[future]
+            try:
+                value = plan.combine(future.result())
+            except (InvalidInput, RequestTooLarge) as error:
+                # About these texts; others may do better.
+                if refused is None:
+                    raise
+                refused(error)
+            else:
+                done(value)
+
+        future.add_done_callback(lambda _: self._events.put(settle))
+
+    def _make_room(self, kind: str, most: int) -> None:
+        while sum(1 for k in self._open.values() if k == kind) >= most:
+            self._wait()
+
+    def _wait(self) -> None:
+        # Every open call ends: the connection sees to deadlines and to a service that is gone.
+        self._events.get()()
+        self._check()
+        self._tell()
+
+    def _drain(self) -> None:
+        while not self._events.empty():
+            self._wait()
+
+    def _check(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("the ingest was cancelled")
+        if self._end is not None and time.monotonic() >= self._end:
+            raise DeadlineExceeded("the deadline of the ingest has passed")
+
+    def _tell(self) -> None:
+        if self._on_progress is None:
+            return
+        under_way = sum(pack.done for pack in self._packs)
+        self._on_progress(
+            IngestProgress(
+                files_done=self._finished,
+                files=self._total,
+                chunks_done=self._stored + under_way,
+                chunks=self._read,
+                source=self._source,
+            )
+        )

@@ -1,0 +1,171 @@
+"""What calls hand back. Plain data; numpy is only named for types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from thoth_core.errors import ThothError
+
+if TYPE_CHECKING:
+    from thoth_core.vectors import Vectors
+
+Metadata = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One chunk that was found. ``score`` is the cosine similarity, higher is nearer; ``source``
+    is what the metadata names so, or empty; ``vector`` has shape (dimension,) if it was asked
+    for with ``include=["vectors"]``."""
+
+    id: str
+    score: float
+    source: str
+    text: str | None
+    metadata: Metadata
+    vector: Vectors | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored chunk."""
+
+    id: str
+    text: str | None
+    metadata: Metadata | None
+    vector: Vectors | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Sequence[Row]):
+    """What ``get`` found: parallel lists, and a sequence of :class:`Row`. ``vectors`` has shape
+    (n, dimension), or is None if they were not asked for."""
+
+    ids: list[str]
+    texts: list[str | None]
+    metadatas: list[Metadata | None]
+    vectors: Vectors | None = field(default=None, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self._row(i) for i in range(len(self.ids)))
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self._row(i) for i in range(*index.indices(len(self.ids)))]
+        return self._row(range(len(self.ids))[index])
+
+    def _row(self, i: int) -> Row:
+        vector = None if self.vectors is None else self.vectors[i]
+        return Row(self.ids[i], self.texts[i], self.metadatas[i], vector)
+
+
+class AddReport(list[str]):
+    """The ids of the texts of an ``add``, one for each in their order, and what was done.
+
+    ``failed`` names the texts that were refused while the others were stored; where no id was
+    given for such a text its place holds an empty string. ``superseded`` lists the indexes that a
+    newer write to the same id had overtaken.
+    """
+
+    def __init__(self, ids: Sequence[str] = ()) -> None:
+        super().__init__(ids)
+        self.embedded = 0
+        self.reused = 0
+        self.unchanged = 0
+        self.superseded: list[int] = []
+        self.windowed = 0
+        self.tokens = 0
+        self.failed: list[tuple[int, ThothError]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertReport:
+    """Rows written, found unchanged, and (by index) overtaken by a newer write."""
+
+    written: int
+    unchanged: int
+    superseded: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """``model`` is a name. It is None, and so is ``dimension``, for a collection that nothing was
+    written to yet; it alone is None for one that has only the caller's own vectors."""
+
+    name: str
+    model: str | None
+    dimension: int | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class IngestProgress:
+    """How far an ingest is. ``source`` is the file that was read last."""
+
+    files_done: int
+    files: int
+    chunks_done: int
+    chunks: int
+    source: str
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What became of the files of an ingest. ``failed`` has (source, error) for each that was not
+    taken in whole; ``chunks`` counts those of new and changed files."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    removed: int = 0
+    failed: list[tuple[str, ThothError]] = field(default_factory=list)
+    chunks: int = 0
+    embedded: int = 0
+    reused: int = 0
+    windowed: int = 0
+    tokens: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The documented JSON form, without its ``schema_version``."""
+        return {
+            "files": {
+                "new": self.new,
+                "changed": self.changed,
+                "unchanged": self.unchanged,
+                "moved": self.moved,
+                "removed": self.removed,
+                "failed": [{"source": s, "reason": reason_of(e)} for s, e in self.failed],
+            },
+            "chunks": self.chunks,
+            "embedded": self.embedded,
+            "reused": self.reused,
+            "windowed": self.windowed,
+            "tokens": self.tokens,
+        }
+
+
+def reason_of(error: ThothError) -> str:
+    """Why a file failed, in one line."""
+    reason = error.details.get("reason") or error.cause
+    if isinstance(error.details.get("source"), str) and reason:
+        return str(reason)  # the message would only name the file once more
+    return f"{error.message} ({error.cause})" if error.cause else error.message
+
+
+def hit_of(raw: Mapping[str, Any], vector: Vectors | None) -> Hit:
+    """The hit in an answer's ``{id, score, text, metadata}``."""
+    metadata = dict(raw.get("metadata") or {})
+    return Hit(
+        id=str(raw["id"]),
+        score=float(raw["score"]),
+        source=str(metadata.get("source", "")),
+        text=raw.get("text"),
+        metadata=metadata,
+        vector=vector,
+    )

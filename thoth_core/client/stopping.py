@@ -1,0 +1,69 @@
+"""Stopping the service, and knowing that it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thoth_core.client.control import control
+from thoth_core.client.locate import lock_path, wait_for_end
+from thoth_core.errors import ServiceUnavailable, ThothError
+from thoth_core.locks import holder
+
+if TYPE_CHECKING:
+    from thoth_core.settings import Settings
+
+#: Seconds for the answer to a question before the stop itself.
+_ASK = 5.0
+
+
+def stop_service(settings: Settings, *, fast: bool, timeout: float) -> int:
+    """Tell the service to stop and wait until each of its processes has ended and its locks are
+    free. Returns the supervisor's pid.
+
+    Raises :class:`ServiceUnavailable` if there is none, or if it has not ended ``timeout`` seconds
+    later.
+    """
+    end = time.monotonic() + timeout
+    status = control(settings, "status", timeout=_ASK)
+    pids = processes(status)
+    try:
+        control(settings, "stop", {"fast": True} if fast else {}, timeout=timeout)
+    except ServiceUnavailable:
+        # It may end before its answer is out. If it has not, we see that below.
+        if time.monotonic() >= end:
+            raise
+    for pid in pids:
+        if not wait_for_end(pid, max(0.0, end - time.monotonic())):
+            raise _still_there(timeout, pid)
+    for lock in (lock_path(settings), settings.data_dir / "lock"):
+        _wait_for_lock(lock, end, timeout)
+    return pids[0] if pids else 0
+
+
+def processes(status: Mapping[str, Any]) -> list[int]:
+    """The pids in a status, the supervisor's first."""
+    found = [status.get("pid"), *(w.get("pid") for w in status.get("workers") or ())]
+    return [pid for pid in found if isinstance(pid, int) and pid > 0]
+
+
+def _wait_for_lock(lock: Path, end: float, timeout: float) -> None:
+    # The processes that we knew of have ended; a worker that was started meanwhile is the only
+    # one left that can hold it.
+    while (pid := holder(lock)) is not None:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise _still_there(timeout, pid)
+        if not pid or wait_for_end(pid, left):
+            time.sleep(min(0.05, left))
+
+
+def _still_there(timeout: float, pid: int) -> ThothError:
+    return ServiceUnavailable(
+        f"the service has not ended in {timeout:.0f} s",
+        cause=f"process {pid} is still there" if pid else "something still holds its lock",
+        fix=f"kill -9 {pid}" if pid else "thoth-supervisor status",
+        pid=pid,
+    )

@@ -1,0 +1,275 @@
+"""The library client for ordinary code: every call waits for its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from thoth_core.client.arguments import Where
+from thoth_core.client.base import Client, checked_deadline, listed, ping
+from thoth_core.client.requests import Plan
+from thoth_core.client.results import (
+    AddReport,
+    Collection,
+    Hit,
+    IngestProgress,
+    IngestReport,
+    Metadata,
+    Rows,
+    UpsertReport,
+)
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from thoth_core.client.ingest import Ingest
+    from thoth_core.vectors import Vectors
+
+T = TypeVar("T")
+
+OnProgress = Callable[[IngestProgress], None]
+
+
+class Thoth(Client):
+    """A client of the service. May be used from any thread, and after a fork in parent and child;
+    a context manager. Every call takes ``deadline=``, in seconds: the whole call ends in
+    :class:`DeadlineExceeded` after it. Without one, a call ends when the service made no progress
+    with it for a minute. ``collection`` defaults to the setting.
+
+    Every call raises :class:`ServiceUnavailable` when no service answers, and never hangs: a
+    service that dies under a call is started (or waited for) and asked again.
+    """
+
+    def _do(self, plan: Plan[T], deadline: float | None) -> T:
+        future = self._connection.submit(plan, checked_deadline(deadline))
+        try:
+            answers = future.result()
+        except BaseException:
+            # Ctrl-C above all: the service need not go on for nobody.
+            future.cancel()
+            raise
+        return plan.combine(answers)
+
+    @property
+    def model(self) -> str:
+        """The name of the model that the service runs."""
+        if self._connection.greeting is None:
+            self._do(ping(), None)
+        return self._model_in(self._connection.greeting)
+
+    @property
+    def dimension(self) -> int:
+        """The length of the model's vectors."""
+        if self._dimension is None:
+            self._dimension = self._do(self._calls.dimension(), None)
+        return self._dimension
+
+    def embed(self, texts: Iterable[str], *, deadline: float | None = None) -> Vectors:
+        """Vectors of ``texts``: float32, shape (n, dimension), each of unit length.
+
+        Raises :class:`InvalidInput` or :class:`PoisonInput` if some are refused, with ``.indices``
+        and ``.partial``: the rows of all texts, NaN at those indices.
+        """
+        return self._do(self._calls.embed(listed(texts)), deadline)
+
+    def embed_documents(
+        self, texts: Iterable[str], *, deadline: float | None = None
+    ) -> list[list[float]]:
+        """As :meth:`embed`, as plain lists."""
+        vectors = self._do(self._calls.embed(listed(texts)), deadline)
+        return [[float(x) for x in row] for row in vectors]
+
+    def embed_query(self, text: str, *, deadline: float | None = None) -> list[float]:
+        """The vector of one question, as a plain list."""
+        vectors = self._do(self._calls.embed([text], "query"), deadline)
+        return [float(x) for x in vectors[0]]
+
+    def add(
+        self,
+        texts: Iterable[str],
+        metadatas: Sequence[Metadata | None] | None = None,
+        ids: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> AddReport:
+        """Embed and store ``texts``; the ids, one for each, in a list that also says what was
+        done.
+
+        Without ``ids`` they are derived from collection, ``source`` in the metadata and text, so
+        that a repeated call stores nothing twice. Texts that are refused are named in ``.failed``;
+        the others are on disk and found by a search when this returns.
+        """
+        return self._do(self._calls.add(listed(texts), metadatas, ids, collection), deadline)
+
+    def upsert(
+        self,
+        ids: Sequence[str],
+        vectors: npt.ArrayLike,
+        texts: Sequence[str] | None = None,
+        metadatas: Sequence[Metadata | None] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> UpsertReport:
+        """Store the caller's own ``vectors``, shape (n, dimension). Nothing is written if one of
+        them is NaN, infinite, zero or of another dimension (:class:`InvalidInput`)."""
+        return self._do(self._calls.upsert(ids, vectors, texts, metadatas, collection), deadline)
+
+    def query(
+        self,
+        text: str,
+        k: int | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Hit]:
+        """The ``k`` chunks nearest to ``text``, best first. ``include=["vectors"]`` adds theirs."""
+        plan = self._calls.query([text], k, where, where_document, include, collection)
+        return self._do(plan, deadline)[0]
+
+    def query_many(
+        self,
+        texts: Iterable[str],
+        k: int | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[list[Hit]]:
+        """As :meth:`query` for each of ``texts``. If some are refused, the error has ``.indices``
+        and ``.partial``: the hits of all, none at those indices."""
+        plan = self._calls.query(listed(texts), k, where, where_document, include, collection)
+        return self._do(plan, deadline)
+
+    def search(
+        self,
+        vector: npt.ArrayLike,
+        k: int | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> list[Hit]:
+        """The ``k`` chunks nearest to ``vector``, of shape (dimension,), best first."""
+        plan = self._calls.search(vector, k, where, where_document, include, collection)
+        return self._do(plan, deadline)
+
+    def get(
+        self,
+        ids: Sequence[str] | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        limit: int | None = None,
+        offset: int = 0,
+        include: Sequence[str] | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Rows:
+        """Stored chunks, by id, by filter, or all. Ids that are not there are left out."""
+        plan = self._calls.get(ids, where, where_document, limit, offset, include, collection)
+        return self._do(plan, deadline)
+
+    def delete(
+        self,
+        ids: Sequence[str] | None = None,
+        where: Where = None,
+        where_document: Where = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> int:
+        """Delete chunks by id, by filter, or by both; how many there were."""
+        return self._do(self._calls.delete(ids, where, where_document, collection), deadline)
+
+    def count(self, collection: str | None = None, *, deadline: float | None = None) -> int:
+        """Chunks in the collection."""
+        return self._do(self._calls.count(collection), deadline)
+
+    def collections(self, *, deadline: float | None = None) -> list[Collection]:
+        """All collections of the data directory."""
+        return self._do(self._calls.collections(), deadline)
+
+    def create_collection(self, name: str, *, deadline: float | None = None) -> bool:
+        """True if it was made, False if it was there."""
+        return self._do(self._calls.create_collection(name), deadline)
+
+    def rename_collection(self, name: str, to: str, *, deadline: float | None = None) -> None:
+        """Raises :class:`CollectionNotFound` or :class:`CollectionExists`."""
+        self._do(self._calls.rename_collection(name, to), deadline)
+
+    def delete_collection(self, name: str, *, deadline: float | None = None) -> bool:
+        """Delete the collection with all its chunks; True if there was one."""
+        return self._do(self._calls.delete_collection(name), deadline)
+
+    def stats(
+        self, collection: str | None = None, *, deadline: float | None = None
+    ) -> dict[str, Any]:
+        """Sizes: chunks and documents of each collection (or of one), bytes on disk."""
+        return self._do(self._calls.stats(collection), deadline)
+
+    def ingest(
+        self,
+        paths: Iterable[str | Path] | str | Path,
+        collection: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> IngestReport:
+        """Read, chunk and store files and folders; what has not changed is skipped.
+
+        The ``source`` of a file is its absolute path, so that it is the same file from whatever
+        folder it is named. Files that fail are named in the report, and the others are done.
+        ``on_progress`` is called in this thread.
+        """
+        work = self._ingest(collection, on_progress)
+        return work.files(paths, checked_deadline(deadline))
+
+    def ingest_text(
+        self,
+        text: str,
+        source: str = "-",
+        collection: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> IngestReport:
+        """As :meth:`ingest` for a text at hand that is to be known as ``source``."""
+        work = self._ingest(collection, on_progress)
+        return work.text(text, source, checked_deadline(deadline))
+
+    def _ingest(self, collection: str | None, on_progress: OnProgress | None) -> Ingest:
+        # Imported here: reading and cutting files is no concern of a query.
+        from thoth_core.client.ingest import Ingest
+
+        return Ingest(self._connection, self._calls, self._settings, collection, on_progress)
+
+    def status(self) -> dict[str, Any]:
+        """What the supervisor says of itself, its workers and its queue. Starts nothing:
+        :class:`ServiceUnavailable` when no service runs."""
+        return self._status()
+
+    def close(self) -> None:
+        """Cancel what is under way and close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
