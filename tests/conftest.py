@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -22,8 +23,10 @@ def make_service() -> Iterator[Make]:
         return service
 
     yield make
-    for service in made:
-        service.close()
+    # Each is closed, also when the closing of another fails.
+    with contextlib.ExitStack() as closing:
+        for service in made:
+            closing.callback(service.close)
 
 
 @pytest.fixture
