@@ -159,7 +159,7 @@ def test_a_migration_that_fails_leaves_the_older_version_whole(ledger):
     names = {n for (n,) in ledger.db.execute("SELECT name FROM sqlite_master")}
     assert "extra" not in names
     migrate(ledger.db, (*MIGRATIONS, "CREATE TABLE extra (x);"))
-    assert ledger.db.execute("PRAGMA user_version").fetchone()[0] == 2
+    assert ledger.db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS) + 1
 
 
 def test_the_changes_that_the_index_has_are_forgotten_with_the_next_commit(ledger):

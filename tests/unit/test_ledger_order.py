@@ -131,13 +131,6 @@ def test_a_write_accepted_before_a_drop_does_not_bring_the_collection_back(ledge
     assert texts(ledger) == {"b": "t"}
 
 
-def test_a_drop_says_how_many_chunks_went_with_it(ledger):
-    upsert(ledger, 1, row("a"), row("b"), row("c"))
-    with ledger.transaction():
-        assert ledger_collections.drop(ledger, "notes", 5) == 3
-        assert ledger_collections.drop(ledger, "notes", 6) == 0
-
-
 def test_a_drop_that_arrives_late_spares_what_was_written_after_it(ledger):
     upsert(ledger, 1, row("old"))
     upsert(ledger, 7, row("new"))

@@ -6,7 +6,6 @@ for them; units that run alone to one that holds nothing else; bulk calls in tur
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from thoth_core.ids import text_hash
@@ -15,8 +14,10 @@ from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.requests import WRITES, Call, Phase, Unit
 from thoth_core.wire import Message
 
-#: Units that may be with the store at once.
+#: Units that may be with the store at once; and so many more that somebody waits for, so that a
+#: store which is full of bulk work still gets a query.
 HANDED_UNITS = 64
+HANDED_QUERIES = 64
 
 
 def pump(board: Board) -> None:
@@ -24,7 +25,7 @@ def pump(board: Board) -> None:
     while (call := board.store.next()) is not None:
         _send_call(board, call)
     while board.interactive and (worker := board.pool.for_interactive()) is not None:
-        unit = _first_ready(board, board.interactive)
+        unit = board.interactive.take(store=_store_takes(board, HANDED_QUERIES))
         if unit is None:
             break
         _send_unit(board, worker, unit)
@@ -53,30 +54,19 @@ def send_again(board: Board, unit: Unit) -> None:
     board.out.append(ToWorker(worker.slot, worker.incarnation, message))
 
 
-def _first_ready(board: Board, queue: deque[Unit]) -> Unit | None:
-    for unit in queue:
-        if _can_start(board, unit):
-            queue.remove(unit)
-            return unit
-    return None
-
-
-def _can_start(board: Board, unit: Unit) -> bool:
-    if not unit.request.needs_store:
-        return True
-    return board.store.up and len(board.handed) < HANDED_UNITS
+def _store_takes(board: Board, more: int = 0) -> bool:
+    """Whether work whose vectors go to the store can begin."""
+    return board.store.takes and len(board.handed) < HANDED_UNITS + more
 
 
 def _next_bulk(board: Board) -> Unit | None:
-    for _ in range(len(board.bulk)):
-        request = board.bulk[0]
-        if not request.pending:
-            board.bulk.popleft()
-            continue
-        board.bulk.rotate(-1)
-        if _can_start(board, request.pending[0]):
-            return request.pending.popleft()
-    return None
+    request = board.bulk.take(store=_store_takes(board))
+    if request is None:
+        return None
+    unit = request.pending.popleft()
+    if request.pending:
+        board.take_turn(request)
+    return unit
 
 
 def _pump_suspects(board: Board) -> None:
@@ -85,7 +75,7 @@ def _pump_suspects(board: Board) -> None:
     host = board.pool.host(bool(board.suspects))
     if host is None:
         return
-    unit = _first_ready(board, board.suspects)
+    unit = board.suspects.take(store=_store_takes(board))
     if unit is not None:
         board.alone = unit
         _send_unit(board, host, unit)

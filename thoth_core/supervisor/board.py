@@ -7,7 +7,7 @@ what comes back. Each request leaves them by exactly one of :meth:`Board.finish`
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from thoth_core.supervisor.pool import Pool
 from thoth_core.supervisor.requests import READS, WRITES, Call, Phase, Request, Unit
 from thoth_core.supervisor.store_line import StoreLine
 from thoth_core.supervisor.units import estimate_tokens, form_units
+from thoth_core.supervisor.waiting import Waiting
 from thoth_core.wire import Buffer, Message, error_message
 
 #: A write number is ``(epoch << EPOCH_SHIFT) + counter``.
@@ -67,11 +68,11 @@ class Board:
         self.model: Mapping[str, Any] | None = None
         self.out: list[Action] = []
         #: Units that somebody waits for, units that run alone, and the one that does now.
-        self.interactive: deque[Unit] = deque()
-        self.suspects: deque[Unit] = deque()
+        self.interactive: Waiting[Unit] = Waiting(_admitted, _needs_store)
+        self.suspects: Waiting[Unit] = Waiting(_admitted, _needs_store)
         self.alone: Unit | None = None
         #: Requests with units that wait, in turn.
-        self.bulk: deque[Request] = deque()
+        self.bulk: Waiting[Request] = Waiting(lambda r: r.turn, lambda r: r.needs_store)
         #: Units whose vectors are with the store.
         self.handed: set[Unit] = set()
         self.bytes = 0
@@ -118,18 +119,21 @@ class Board:
         """Where a unit waits for a worker."""
         request = unit.request
         unit.phase, unit.slot, unit.early = Phase.QUEUED, "", None
-        if unit.alone:
-            queue = self.suspects
-        elif request.interactive:
-            queue = self.interactive
-        else:
-            queue = request.pending
-            if request not in self.bulk:
-                self.bulk.append(request)
+        if unit.alone or request.interactive:
+            (self.suspects if unit.alone else self.interactive).add(unit, front=front)
+            return
         if front:
-            queue.appendleft(unit)
+            request.pending.appendleft(unit)
         else:
-            queue.append(unit)
+            request.pending.append(unit)
+        if request not in self.bulk:
+            self.take_turn(request)
+
+    def take_turn(self, request: Request) -> None:
+        """Put a bulk request behind all others."""
+        self._serial += 1
+        request.turn = self._serial
+        self.bulk.add(request)
 
     # -- what goes wrong ----------------------------------------------------------------------
 
@@ -200,11 +204,12 @@ class Board:
             return
         del self.requests[request.id]
         self.bytes -= request.size
+        self.bulk.discard(request)
+        request.pending.clear()
         for unit in list(request.units):
             self.drop_unit(unit)
         for call in request.calls:
             self.store.drop(call)
-        request.pending.clear()
 
     def drop_unit(self, unit: Unit) -> None:
         """Forget a unit. A worker that has it is told so, and keeps it in its credit until it
@@ -215,9 +220,9 @@ class Board:
         if unit is self.alone:
             self.alone = None
         if unit.phase is Phase.QUEUED:
-            for queue in (self.suspects, self.interactive, unit.request.pending):
-                if unit in queue:
-                    queue.remove(unit)
+            # One in the line of its own request goes with that line.
+            self.suspects.discard(unit)
+            self.interactive.discard(unit)
         elif unit.slot:
             self.release(unit)
         unit.phase = Phase.DONE
@@ -230,3 +235,11 @@ class Board:
         worker.kept.discard(unit)
         message = Message("release", incarnation=worker.incarnation, body={"units": [unit.id]})
         self.out.append(ToWorker(worker.slot, worker.incarnation, message))
+
+
+def _admitted(unit: Unit) -> int:
+    return unit.request.number
+
+
+def _needs_store(unit: Unit) -> bool:
+    return unit.request.needs_store

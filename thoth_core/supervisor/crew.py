@@ -74,6 +74,11 @@ class Crew:
             lane for lane in lanes if all(s.hopeless for s in self.embed_slots() if s.lane == lane)
         )
 
+    def leaving(self) -> frozenset[str]:
+        """The slots whose worker was told to end."""
+        ending = (State.DRAINING, State.STOPPING)
+        return frozenset(name for name, slot in self.slots.items() if slot.state in ending)
+
     def embed_problem(self) -> ThothError | None:
         """Why no embed worker can be had; None while one is there or on its way."""
         slots = self.embed_slots()
@@ -93,6 +98,7 @@ class Crew:
             f"{exit.reason if exit else 'unknown'}",
             fix=f"thoth-supervisor logs, then thoth-supervisor restart {slot.name}",
             slot=slot.name,
+            output=list(exit.tail) if exit else [],
         )
 
     @property
@@ -164,6 +170,8 @@ class Crew:
             exit.reason,
             f" ({exit.signal})" if exit.signal else "",
         )
+        if not child.ended_by_us and exit.tail:
+            self._log.warning("its last words:\n    %s", "\n    ".join(exit.tail))
         self._carry_out(now, slot.died(now, exit))
         if slot.state is State.FAILED:
             self._log.error("%s", self._problem(slot))

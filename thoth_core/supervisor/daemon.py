@@ -7,6 +7,7 @@ standard output, one JSON line an event, until it is ready or has failed.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 from thoth_core.errors import AlreadyRunning, InternalError, StorageError, ThothError, from_dict
 from thoth_core.locks import FileLock, holder
 from thoth_core.settings import Settings, ensure_private_dir
-from thoth_core.supervisor.logs import supervisor_log
+from thoth_core.supervisor.logs import logs_dir, supervisor_log
 
 
 def foreground(settings: Settings) -> int:
@@ -81,7 +82,7 @@ def _serve(
     try:
         for lock in locks:
             _take(lock, settings)
-        log = supervisor_log(settings.data_dir, foreground=in_foreground)
+        log = _open_log(settings, in_foreground)
         other = settings.vector_db_path / "chroma.sqlite3"
         if other.exists():
             message = f"{other.parent} holds a Chroma directory of another program; left untouched"
@@ -105,15 +106,31 @@ def _serve(
 
 def _make_data_dir(settings: Settings) -> None:
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        # It holds everybody's texts: for its owner only, whatever the umask.
+        settings.data_dir.mkdir(mode=0o700, exist_ok=True)
         probe = settings.data_dir / f".writable-{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"x")
+        finally:
+            # On a full disk the file is made, and then cannot be written.
+            probe.unlink(missing_ok=True)
     except OSError as problem:
         raise StorageError(
             f"the data directory {settings.data_dir} cannot be written",
             cause=problem.strerror or str(problem),
             fix="set RAG_VECTOR_DB_PATH to a folder that you can write",
+        ) from problem
+
+
+def _open_log(settings: Settings, in_foreground: bool) -> logging.Logger:
+    try:
+        return supervisor_log(settings.data_dir, foreground=in_foreground)
+    except OSError as problem:
+        raise StorageError(
+            f"the log folder {logs_dir(settings.data_dir)} cannot be made",
+            cause=problem.strerror or str(problem),
+            fix=f"ls -ld {logs_dir(settings.data_dir)}",
         ) from problem
 
 

@@ -69,7 +69,7 @@ class Desk:
         if message.kind != "restart":
             raise ProtocolError(f"there is no control request of the kind {message.kind!r}")
         name = message.body.get("worker")
-        if name is not None and name not in self._crew.slots:
+        if name is not None and not (isinstance(name, str) and name in self._crew.slots):
             raise InvalidInput(
                 f"there is no worker {name!r}",
                 cause="the workers are: " + ", ".join(self._crew.slots),

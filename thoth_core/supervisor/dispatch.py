@@ -15,7 +15,6 @@ from typing import Any
 from thoth_core.errors import (
     Cancelled,
     DeadlineExceeded,
-    ModelNotRunning,
     Overloaded,
     ServiceStopping,
     ThothError,
@@ -32,6 +31,7 @@ from thoth_core.supervisor.requests import (
     Phase,
     Request,
     check,
+    check_model,
     is_interactive,
     size_of,
 )
@@ -59,6 +59,8 @@ class Dispatch:
         self._number = 0
         self._no_embed: ThothError | None = None
         self._no_store: ThothError | None = None
+        #: When anything interactive, and anything else, last made progress.
+        self._moved = {True: 0.0, False: 0.0}
 
     def actions(self) -> list[Action]:
         """What is to be done since the last call, in order."""
@@ -133,7 +135,12 @@ class Dispatch:
         if isinstance(model, Mapping):
             first, board.model = board.model is None, model
             for request in list(board.requests.values()) if first else ():
-                if request.kind in ("add", "query"):
+                try:
+                    check_model(request.body, model)
+                except ThothError as problem:
+                    board.fail(request, problem)
+                    continue
+                if request.kind in EMBEDDED and not request.units:
                     self._begin(request)
         pump(board)
 
@@ -175,7 +182,7 @@ class Dispatch:
                 worker.units = [u for u in worker.units if u.id != message.id or u is unit]
                 pump(board)
             return
-        unit.request.progressed = now
+        self._progressed(now, unit.request)
         if message.kind == "missing" and unit.phase is Phase.HANDED:
             worker.kept.discard(unit)
             board.requeue(unit)
@@ -230,7 +237,7 @@ class Dispatch:
             ):
                 board.counters["late"] += 1
                 return
-            unit.request.progressed = now
+            self._progressed(now, unit.request)
             board.out.append(Useful("store"))
             if unit.phase is Phase.EMBEDDING:
                 # Two sockets: the store's answer may overtake the worker's.
@@ -245,7 +252,7 @@ class Dispatch:
             return
         board.out.append(Useful("store"))
         if board.requests.get(call.request.id) is call.request:
-            call.request.progressed = now
+            self._progressed(now, call.request)
             call.request.calls.discard(call)
             outcomes.call_answered(board, call, message)
         pump(board)
@@ -258,12 +265,16 @@ class Dispatch:
         embed: ThothError | None,
         store: ThothError | None,
         hopeless: frozenset[str] = frozenset(),
+        leaving: frozenset[str] = frozenset(),
     ) -> None:
         """Why no embed worker, or no store, can be had at all; None while one is there or on its
-        way. ``hopeless`` are the lanes without a worker to come."""
+        way. ``hopeless`` are the lanes without a worker to come, ``leaving`` the slots whose worker
+        was told to end and gets nothing new."""
         self._no_embed, self._no_store = embed, store
-        changed = hopeless != self.board.pool.hopeless
-        self.board.pool.hopeless = hopeless
+        pool, store_line = self.board.pool, self.board.store
+        changed = (hopeless, leaving) != (pool.hopeless, pool.leaving)
+        pool.hopeless, pool.leaving = hopeless, leaving
+        store_line.leaving = "store" in leaving
         if embed is not None or store is not None:
             for request in list(self.board.requests.values()):
                 problem = self._impossible(request.kind)
@@ -285,6 +296,8 @@ class Dispatch:
     def stood_still(self, gap: float) -> None:
         """The loop itself did not run for ``gap`` seconds (a suspended machine): nobody was late
         in that time."""
+        for lane in self._moved:
+            self._moved[lane] += gap
         for request in self.board.requests.values():
             request.progressed += gap
             if request.deadline is not None:
@@ -297,7 +310,7 @@ class Dispatch:
             elif self._waits_for_start(request):
                 # A worker is on its way; its own limits bound how long that takes.
                 request.progressed = now
-            elif now - request.progressed >= self.limits.silence:
+            elif self._is_silent(request, now):
                 self.board.fail(
                     request,
                     DeadlineExceeded(
@@ -317,7 +330,7 @@ class Dispatch:
         problem = self._impossible(message.kind)
         if problem is not None:
             raise problem
-        self._check_model(message.body.get("model"))
+        check_model(message.body, board.model)
         if board.requests and (
             board.bytes + size > self.limits.queue_bytes
             or len(board.requests) >= self.limits.queue_requests
@@ -344,19 +357,6 @@ class Dispatch:
         request.left = request.total - len(errors)
         return request
 
-    def _check_model(self, wanted: object) -> None:
-        model = self.board.model
-        if not isinstance(wanted, str) or not wanted or model is None:
-            return
-        running = str(model.get("name"))
-        if wanted.removeprefix(_PREFIX) != running.removeprefix(_PREFIX):
-            raise ModelNotRunning(
-                f"the service runs {running}, the call asks for {wanted}",
-                cause="a data directory has one service, and that service one model",
-                fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={wanted} "
-                "thoth-supervisor start",
-            )
-
     def _impossible(self, kind: str) -> ThothError | None:
         if kind in EMBEDDED and self._no_embed is not None:
             return self._no_embed
@@ -365,14 +365,27 @@ class Dispatch:
     def _waits_for_start(self, request: Request) -> bool:
         if request.needs_store and not self.board.store.up:
             return True
-        return request.kind in EMBEDDED and not self.board.pool.workers
+        return request.kind in EMBEDDED and not self.board.pool.serves(
+            interactive=request.interactive
+        )
+
+    def _progressed(self, now: float, request: Request) -> None:
+        request.progressed = self._moved[request.interactive] = now
+
+    def _is_silent(self, request: Request, now: float) -> bool:
+        silence = self.limits.silence
+        # Long before the end, because it may get its turn at any moment.
+        if now - request.progressed >= silence / 2 and request.only_waits:
+            # It moves on with those before it.
+            request.progressed = max(request.progressed, self._moved[request.interactive])
+        return now - request.progressed >= silence
 
     def _begin(self, request: Request) -> None:
-        """Start what can be started; ``add`` and ``query`` again once the model is known."""
+        """Start what can be started, and the rest once the model is known."""
         board = self.board
         if request.kind in READS | WRITES:
             board.ask(request, request.kind, dict(request.body), request.buffers)
-        elif request.kind != "embed" and board.model is None:
+        elif board.model is None and (request.kind != "embed" or request.left == 0):
             return
         elif request.left == 0:
             outcomes.settle(board, request)
@@ -380,9 +393,6 @@ class Dispatch:
             outcomes.look_up(board, request)
         else:
             board.make_units(request, outcomes.open_items(request))
-
-
-_PREFIX = "sentence-transformers/"
 
 
 def _store_keeps_dying(times: int) -> WorkerFailed:

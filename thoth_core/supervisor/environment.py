@@ -41,6 +41,7 @@ PASSED = frozenset(
         "SYSTEMROOT",
         "TIKTOKEN_CACHE_DIR",
         "TRANSFORMERS_CACHE",
+        "TRANSFORMERS_OFFLINE",
         "SENTENCE_TRANSFORMERS_HOME",
     }
 )

@@ -1,8 +1,9 @@
 """The embed workers as dispatch sees them, and which of them a unit goes to. Pure.
 
-Interactive work never waits behind bulk: it has a worker of its own, and takes a bulk worker only
-while that one is away. Bulk work takes the interactive worker only when no bulk worker can come
-back. A unit whose worker died runs alone: in a bulk worker that holds nothing else.
+Interactive work never waits behind bulk: it has a worker of its own, and takes a bulk worker while
+that one is away, or an idle one while it is full. Bulk work takes the interactive worker only when
+no bulk worker can come back. A unit whose worker died runs alone: in a bulk worker that holds
+nothing else.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Worker:
 class Pool:
     def __init__(self) -> None:
         self.workers: dict[str, Worker] = {}
+        #: Slots whose worker was told to end: it finishes what it has and gets nothing new.
+        self.leaving: frozenset[str] = frozenset()
         #: Lanes whose slots have all failed or were stopped.
         self.hopeless: frozenset[str] = frozenset()
         #: The bulk slot that is kept for units which run alone, while there are any.
@@ -76,11 +79,15 @@ class Pool:
         )
 
     def for_interactive(self) -> Worker | None:
-        own = [w for w in self.workers.values() if w.lane == "interactive"]
+        own = [w for w in self._there() if w.lane == "interactive"]
+        if free := [w for w in own if w.free > 0]:
+            return _freest(free)
+        bulk = [w for w in self._bulk() if w.slot != self._host]
         if own:
-            return _freest([w for w in own if w.free > 0])
-        # One unit beyond the credit, so that a full bulk worker takes it next.
-        return _freest([w for w in self._bulk() if w.free > -1 and w.slot != self._host])
+            # It is full, or hangs; nobody has to wait for it while another does nothing.
+            return _freest([w for w in bulk if not w.units])
+        # One unit beyond the credit: a full bulk worker takes it after those that it holds.
+        return _freest([w for w in bulk if w.free > -1])
 
     def for_bulk(self) -> Worker | None:
         return _freest([w for w in self._bulk() if w.free > 0 and w.slot != self._host])
@@ -96,13 +103,22 @@ class Pool:
             if not bulk:
                 return None
             self._host = max(bulk, key=lambda w: w.free).slot
+        if self._host in self.leaving:
+            return None
         worker = self.workers[self._host]
         return worker if not worker.units else None
 
+    def serves(self, *, interactive: bool) -> bool:
+        """Whether a worker for such work is here, busy or not."""
+        return bool(self.workers if interactive else self._bulk())
+
+    def _there(self) -> list[Worker]:
+        return [w for w in self.workers.values() if w.slot not in self.leaving]
+
     def _bulk(self) -> list[Worker]:
-        bulk = [w for w in self.workers.values() if w.lane == "bulk"]
+        bulk = [w for w in self._there() if w.lane == "bulk"]
         if not bulk and "bulk" in self.hopeless:
-            return list(self.workers.values())
+            return self._there()
         return bulk
 
 

@@ -17,13 +17,16 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from thoth_core.supervisor.slots import Exit
-from thoth_core.worker.birth import EXIT_BOOT, VARIABLE, Birth
+from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, VARIABLE, Birth
 
 TAIL_LINES = 50
+#: Reads of 64 KiB of what a process wrote before it ended. A pipe holds as much as one of them.
+LAST_READS = 16
 
 
 class Child:
@@ -69,8 +72,16 @@ class Child:
         self.pid = self._process.pid
         assert self._process.stdout is not None
         self.output = self._process.stdout.fileno()
-        os.set_blocking(self.output, False)
-        self.sentinel = _sentinel(self._process)
+        try:
+            os.set_blocking(self.output, False)
+            self.sentinel = _sentinel(self._process)
+        except BaseException:
+            # A process whose end nobody would see must not live.
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            os.close(self._death_write)
+            raise
 
     @property
     def identity(self) -> bytes:
@@ -97,20 +108,32 @@ class Child:
         if len(self._partial) > 65536:
             lines.append(self._partial)
             self._partial = b""
-        for line in lines:
-            text = line.decode("utf-8", "replace").rstrip()
-            self.tail.append(text)
-            self._log.info("%s", text)
+        texts = [line.decode("utf-8", "replace").rstrip() for line in lines]
+        self.tail.extend(texts)
+        if texts:
+            # One record for all of them: each costs a write to the disk.
+            self._log.info("%s", "\n".join(texts))
         return bool(data)
+
+    def could_not_boot(self) -> bool:
+        """Whether it has ended with the status for that. It is not waited for yet."""
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            return False
+        return ended is not None and ended.si_code == os.CLD_EXITED and ended.si_status == EXIT_BOOT
 
     def reap(self, now: float, wall: float) -> Exit:
         """How it ended. Called once, after the sentinel."""
+        if hasattr(os, "pidfd_open"):
+            # What it started may outlive it. Not yet waited for, so the group is still its own.
+            self.signal("SIGKILL")
         code = self._process.wait()
-        while self.read_output():
-            if not _readable(self.output):
+        for _ in range(LAST_READS):
+            if not self.read_output() or not _readable(self.output):
                 break
         self.close()
-        return describe_exit(code, wall, self.ended_by_us)
+        return replace(describe_exit(code, wall, self.ended_by_us), tail=tuple(self.tail))
 
     def close(self) -> None:
         for fd in (self.sentinel, self._death_write):
@@ -127,7 +150,9 @@ def describe_exit(code: int, wall: float, ended_by_us: str) -> Exit:
     killed it.
     """
     name: str | None = None
-    if code < 0:
+    if code == EXIT_TERM:
+        name = signal.SIGTERM.name
+    elif code < 0:
         try:
             name = signal.Signals(-code).name
         except ValueError:

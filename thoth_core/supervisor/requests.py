@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from thoth_core.errors import InvalidInput, ProtocolError, RequestTooLarge
+from thoth_core.errors import InvalidInput, ModelNotRunning, ProtocolError, RequestTooLarge
 from thoth_core.validation import check_texts
 from thoth_core.wire import MAX_TEXTS, Buffer, Message
 
@@ -31,6 +31,11 @@ KINDS = READS | WRITES | EMBEDDED
 #: An ``embed`` up to these bounds is interactive: somebody waits for it.
 SMALL_TEXTS = 16
 SMALL_CHARS = 16_000
+
+#: What Python needs for the objects of one row, measured: with short texts it is most of a request.
+ROW_BYTES = 256
+
+_PREFIX = "sentence-transformers/"
 
 
 class Phase(Enum):
@@ -56,6 +61,8 @@ class Request:
     number: int
     progressed: float
     deadline: float | None
+    #: Its place among the bulk requests; grows each time that it had its turn.
+    turn: int = 0
     #: Units that wait for a worker.
     pending: deque[Unit] = field(default_factory=deque)
     units: set[Unit] = field(default_factory=set)
@@ -78,6 +85,14 @@ class Request:
     @property
     def needs_store(self) -> bool:
         return self.kind != "embed"
+
+    @property
+    def only_waits(self) -> bool:
+        """Nothing of it is with a worker or the store. What runs alone waits for one certain
+        worker, so that the progress of others says nothing about it."""
+        return all(u.phase is Phase.QUEUED and not u.alone for u in self.units) and not any(
+            call.sent for call in self.calls
+        )
 
     def report(self) -> dict[str, Any]:
         """The result of an ``add``."""
@@ -132,7 +147,12 @@ class Call:
 
 
 def size_of(message: Message, frame_bytes: int = 0) -> int:
-    return frame_bytes + sum(b.nbytes for b in message.buffers) + 256
+    """About the memory that a request takes until it is answered; ``frame_bytes`` came."""
+    rows = max(
+        (len(rows) for n in ("texts", "ids") if isinstance(rows := message.body.get(n), list)),
+        default=0,
+    )
+    return frame_bytes + 256 + ROW_BYTES * rows
 
 
 def check(message: Message, max_chars: int) -> list[tuple[int, dict[str, Any]]]:
@@ -178,6 +198,21 @@ def check(message: Message, max_chars: int) -> list[tuple[int, dict[str, Any]]]:
         ):
             raise InvalidInput("the metadatas are no list as long as the texts")
     return [(index, error.to_dict()) for index, error in check_texts(texts, max_chars)]
+
+
+def check_model(body: Mapping[str, Any], running: Mapping[str, Any] | None) -> None:
+    """:class:`ModelNotRunning` if the request names another model than the one that runs; nothing
+    while none is known."""
+    wanted = body.get("model")
+    if not isinstance(wanted, str) or not wanted or running is None:
+        return
+    name = str(running.get("name"))
+    if wanted.removeprefix(_PREFIX) != name.removeprefix(_PREFIX):
+        raise ModelNotRunning(
+            f"the service runs {name}, the call asks for {wanted}",
+            cause="a data directory has one service, and that service one model",
+            fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={wanted} thoth-supervisor start",
+        )
 
 
 def is_interactive(message: Message) -> bool:

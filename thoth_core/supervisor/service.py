@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from thoth_core import sockets
-from thoth_core.errors import ServiceStopping, ThothError, WorkerFailed
+from thoth_core.errors import InternalError, ServiceStopping, ThothError
 from thoth_core.settings import Settings
 from thoth_core.supervisor.board import ToClient, ToStore, ToWorker
 from thoth_core.supervisor.crew import STORE, Crew
 from thoth_core.supervisor.desk import Desk
 from thoth_core.supervisor.dispatch import Dispatch, Limits
+from thoth_core.supervisor.launch import Announce, Launch
 from thoth_core.supervisor.outbox import Outbox
 from thoth_core.supervisor.processes import Child
 from thoth_core.supervisor.slots import Policy, State
@@ -27,12 +28,12 @@ from thoth_core.wire import Frame, Message, decode, encode, error_message
 TICK = 0.25
 #: Seconds between tries to send to a peer whose queue is full.
 RETRY = 0.02
+#: Seconds that are given to the reason of a worker that could not be set up.
+LAST_WORDS = 2.0
 #: A loop that was away for longer than this was stopped or suspended.
 GAP = 2.0
-#: Messages taken from one socket before the others have their turn.
-BURST = 200
-
-Announce = Callable[[Mapping[str, Any]], None]
+#: Messages taken from one socket before the others have their turn, and seconds spent on them.
+BURST, SHARE = 200, 0.05
 
 
 class Service:
@@ -57,12 +58,11 @@ class Service:
                 max_text_chars=settings.max_text_chars,
             )
         )
-        self._announce = announce
         self._idle_exit = idle_exit
         self._log = logging.getLogger("thoth.supervisor")
-        self._started = time.monotonic()
+        self._started = self._turned = time.monotonic()
         self._last_work = self._started
-        self._announced = False
+        self._launch = Launch(announce, self._started)
         self._next_tick = 0.0
         self._drain_until = 0.0
         #: "" while it serves; then the stage of the end: drain, workers, store; or fast.
@@ -105,8 +105,9 @@ class Service:
         old = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
         old_fd = signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
         try:
-            self._announce({"event": "starting", "message": "starting the workers"})
+            self._launch.begin()
             self.crew.tick(time.monotonic())
+            self._turned = time.monotonic()
             while not (self._stopping and self.crew.ended):
                 self._turn()
             self._say_goodbye()
@@ -118,11 +119,12 @@ class Service:
         return self._exit_status
 
     def _turn(self) -> None:
-        before = time.monotonic()
-        timeout = self._timeout(before)
+        timeout = self._timeout(time.monotonic())
         events = dict(self._poller.poll(int(timeout * 1000) + 1))
         now = time.monotonic()
-        gap = now - before - timeout
+        # From turn to turn, for it may have been stopped at any place in one.
+        gap = now - self._turned - timeout
+        self._turned = now
         if gap > GAP:
             self._log.warning("the supervisor stood still for %.1f s", gap)
             self.dispatch.stood_still(gap)
@@ -159,6 +161,7 @@ class Service:
         return timeout
 
     def _read(self, source: Any, handle: Callable[[float, bytes, Message, int], None]) -> None:
+        end = time.monotonic() + SHARE
         for _ in range(BURST):
             frames = sockets.receive(source)
             if frames is None:
@@ -172,8 +175,23 @@ class Service:
                 if source is not self._back:
                     self._reply(source, now, identity, error_message(problem))
                 continue
-            handle(now, identity, message, sum(len(f) for f in frames))
+            try:
+                handle(now, identity, message, sum(len(f) for f in frames))
+            except Exception as problem:
+                # One message must not end the service for everybody else; whoever sent it would
+                # send it again to the next one.
+                self._log.exception("a %s message could not be handled", message.kind)
+                self.dispatch.board.counters["defects"] += 1
+                if source is not self._back:
+                    defect = InternalError(
+                        f"the service failed on a {message.kind} call",
+                        cause=f"{type(problem).__name__}: {problem}",
+                        fix="thoth-supervisor logs",
+                    )
+                    self._reply(source, now, identity, error_message(defect, message.id))
             self._carry_out(now)
+            if time.monotonic() > end:
+                return
 
     def _carry_out(self, now: float) -> None:
         """Do what dispatch decided. Each action may lead to more."""
@@ -204,9 +222,10 @@ class Service:
             embed=self.crew.embed_problem(),
             store=self.crew.store_problem(),
             hopeless=self.crew.hopeless_lanes(),
+            leaving=self.crew.leaving(),
         )
         self._carry_out(now)
-        if not self._announced and not self._stopping:
+        if not self._launch.over and not self._stopping:
             self._watch_the_start(now)
         if not self.dispatch.idle:
             self._last_work = now
@@ -220,7 +239,8 @@ class Service:
         if self._stopping == "drain" and self.dispatch.idle:
             self._stopping = "workers"
             # The store last: until the embed workers have ended, vectors may be on their way.
-            self.crew.stop(now, drain=True, only="embed")
+            # One that hangs has had its time.
+            self.crew.stop(now, drain=now <= self._drain_until, only="embed")
         if self._stopping == "workers" and not any(s.alive for s in self.crew.embed_slots()):
             self._stopping = "store"
             self.crew.stop(now, drain=True)
@@ -228,17 +248,9 @@ class Service:
             self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
 
     def _watch_the_start(self, now: float) -> None:
-        if self.crew.working:
-            self._announced = True
-            self._log.info("ready after %.1f s", now - self._started)
-            self._announce({"event": "ready", "pid": os.getpid()})
-            return
-        problem = self.crew.store_problem() or self.crew.embed_problem()
+        problem = self._launch.watch(now, self.crew)
         if problem is not None:
-            # It never worked: whoever started it is told why, and nothing lingers.
-            self._announced = True
-            self._log.error("the service cannot start: %s", problem)
-            self._announce({"event": "error", "error": problem.to_dict()})
+            # It never worked, so nothing of it lingers.
             self._exit_status = problem.exit_code
             self._begin_stop(now, fast=True)
 
@@ -303,7 +315,9 @@ class Service:
         slot = self.crew.slots[child.slot]
         kind = message.kind
         if kind == "hello":
-            self._tell(child, self.crew.config_for(slot))
+            # Told to end before it could be told anything, it hears of that now.
+            ending = Message("stop") if slot.ending else None
+            self._tell(child, ending or self.crew.config_for(slot))
         elif kind == "state":
             slot.state_said(now, str(message.body.get("state", "LOADING")))
         elif kind == "beat":
@@ -332,8 +346,7 @@ class Service:
             self.dispatch.worker_ready(child.slot, child.incarnation, slot.lane, info)
 
     def _child_ended(self, now: float, child: Child) -> None:
-        # Its last words may be in the socket still.
-        self._read(self._back, self._from_worker)
+        self._hear_out(child)
         exit = self.crew.ended_child(now, child)
         self._back_out.drop(child.identity)
         if child.slot == STORE:
@@ -341,6 +354,16 @@ class Service:
         else:
             self.dispatch.worker_gone(child.slot, child.incarnation, blame=exit.blame)
         self._carry_out(now)
+
+    def _hear_out(self, child: Child) -> None:
+        """The kernel tells of an end sooner than libzmq of what was said before it. Why a worker
+        could not be set up is certain to come, so that is waited for."""
+        slot = self.crew.slots[child.slot]
+        end = time.monotonic() + (LAST_WORDS if child.could_not_boot() else 0.01)
+        self._read(self._back, self._from_worker)
+        while slot.failure is None and (left := end - time.monotonic()) > 0:
+            if self._back.poll(int(left * 1000) + 1):
+                self._read(self._back, self._from_worker)
 
     def _tell(self, child: Child, message: Message) -> None:
         now = time.monotonic()
@@ -400,9 +423,7 @@ class Service:
         self._carry_out(now)
         for client, id in self._stop_waiters:
             self._reply(self._control, now, client, Message("result", id, body={"stopped": True}))
-        if not self._announced:
-            problem = WorkerFailed("the service was stopped before it was ready")
-            self._announce({"event": "error", "error": problem.to_dict()})
+        self._launch.ended()
 
     def _close(self) -> None:
         for each in (self._front, self._control, self._back):

@@ -72,6 +72,8 @@ class Exit:
     code: int | None = None
     boot_failure: bool = False
     blame: bool = False
+    #: The last lines that it wrote.
+    tail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

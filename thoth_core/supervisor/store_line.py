@@ -1,19 +1,21 @@
 """The calls that wait for the store or are with it. Pure.
 
-What somebody waits for goes first. The store has a credit in bytes and calls, so that a slow store
-fills neither its own memory nor a socket. When it dies, what it had is sent to its successor, in
-the old order: every call can be repeated, because writes carry their number and the ledger
-remembers outcomes.
+What somebody waits for goes first, but never keeps the others waiting for ever. The store has a
+credit in bytes and calls, so that a slow store fills neither its own memory nor a socket. When it
+dies, what it had is sent to its successor, in the old order: every call can be repeated, because
+writes carry their number and the ledger remembers outcomes.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
 from thoth_core.supervisor.requests import Call
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_CALLS = 64
+#: Of the calls that somebody waits for, so many go first; then one of the others.
+URGENT_IN_A_ROW = 16
 
 
 class StoreLine:
@@ -21,14 +23,22 @@ class StoreLine:
         self.incarnation = ""
         self.endpoint = ""
         self.epoch = 0
-        self._urgent: deque[Call] = deque()
-        self._rest: deque[Call] = deque()
+        #: Told to end: it finishes what it has and gets nothing new.
+        self.leaving = False
+        self._urgent: OrderedDict[Call, None] = OrderedDict()
+        self._rest: OrderedDict[Call, None] = OrderedDict()
+        #: Urgent calls sent in a row while others waited.
+        self._passed = 0
         self._sent: dict[str, Call] = {}
         self._bytes = 0
 
     @property
     def up(self) -> bool:
         return bool(self.incarnation)
+
+    @property
+    def takes(self) -> bool:
+        return self.up and not self.leaving
 
     @property
     def waiting(self) -> int:
@@ -52,21 +62,26 @@ class StoreLine:
             call.sent = False
             call.deaths += int(blame)
             if not call.dropped:
-                (self._urgent if call.urgent else self._rest).appendleft(call)
+                line = self._line(call)
+                line[call] = None
+                line.move_to_end(call, last=False)
         return had
 
     def push(self, call: Call) -> None:
-        (self._urgent if call.urgent else self._rest).append(call)
+        self._line(call)[call] = None
 
     def next(self) -> Call | None:
         """The next call to send now, counted as sent; None when there is none or no credit."""
-        queue = self._urgent or self._rest
-        if not self.up or not queue:
+        overtaken = self._rest and self._passed >= URGENT_IN_A_ROW
+        line = self._rest if overtaken or not self._urgent else self._urgent
+        if not self.takes or not line:
             return None
+        call = next(iter(line))
         # One call is always let through, however large.
-        if self._sent and (len(self._sent) >= MAX_CALLS or self._bytes + queue[0].size > MAX_BYTES):
+        if self._sent and (len(self._sent) >= MAX_CALLS or self._bytes + call.size > MAX_BYTES):
             return None
-        call = queue.popleft()
+        del line[call]
+        self._passed = self._passed + 1 if self._rest and line is self._urgent else 0
         call.attempt += 1
         call.sent = True
         self._sent[call.id] = call
@@ -87,6 +102,7 @@ class StoreLine:
         uses its credit until then."""
         call.dropped = True
         if not call.sent:
-            queue = self._urgent if call.urgent else self._rest
-            if call in queue:
-                queue.remove(call)
+            self._line(call).pop(call, None)
+
+    def _line(self, call: Call) -> OrderedDict[Call, None]:
+        return self._urgent if call.urgent else self._rest

@@ -12,6 +12,8 @@ VARIABLE = "THOTH_WORKER"
 
 #: A configuration or boot failure: trying again would fail the same way (sysexits' EX_CONFIG).
 EXIT_BOOT = 78
+#: It ended in order because somebody sent SIGTERM; what shells say of one that SIGTERM killed.
+EXIT_TERM = 143
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from thoth_core.errors import ThothError
+from thoth_core.errors import ServiceUnavailable, ThothError
 from thoth_core.wire import Message
 from thoth_core.worker import lifeline
-from thoth_core.worker.birth import EXIT_BOOT, Birth
+from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, Birth
 from thoth_core.worker.channel import Channel
 
 Serve = Callable[[Channel, Mapping[str, Any]], None]
@@ -22,8 +22,9 @@ Serve = Callable[[Channel, Mapping[str, Any]], None]
 def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
     """Run ``serve`` as the worker that the environment describes; the process's exit status.
 
-    0 after a stop that was asked for, 78 when the worker could not be set up (the supervisor is
-    told why), 1 for anything else. Returns only for a usage error: a worker otherwise ends here.
+    0 after a stop that the supervisor asked for, 143 after SIGTERM, 78 when the worker could not be
+    set up (the supervisor is told why), 1 for anything else. Returns only for a usage error: a
+    worker otherwise ends here.
     """
     birth = Birth.take()
     if birth is None or birth.role != role:
@@ -41,9 +42,17 @@ def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
     # A terminal's Ctrl-C is for the supervisor; it tells the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(birth)
-    signal.signal(signal.SIGTERM, lambda *_: channel.request_stop("stop"))
+    terminated: list[int] = []
+
+    def terminate(number: int, frame: object) -> None:
+        terminated.append(number)
+        channel.request_stop("stop")
+
+    signal.signal(signal.SIGTERM, terminate)
     lifeline.arm(birth.parent, birth.death_fd, channel.critical if role == "store" else None)
     status = _serve(channel, serve)
+    if terminated and status == 0:
+        status = EXIT_TERM
     channel.close()
     logging.shutdown()
     sys.stderr.flush()
@@ -54,7 +63,13 @@ def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
 
 def _serve(channel: Channel, serve: Serve) -> int:
     try:
-        serve(channel, channel.handshake())
+        config = channel.handshake()
+    except ServiceUnavailable as problem:
+        # Not a failure to be set up: a supervisor that was stopped or busy may answer the next one.
+        channel.log.error("%s", problem)
+        return 0 if channel.stopping else 1
+    try:
+        serve(channel, config)
     except ThothError as problem:
         channel.log.error("%s", problem)
         channel.send(Message("failed", body=problem.to_dict()))

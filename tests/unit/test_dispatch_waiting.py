@@ -1,0 +1,197 @@
+"""What waits in dispatch: for its turn, for a worker, for the store; and what that costs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.unit.test_dispatch import MODEL, ask, done, embed, ready, to_clients, to_workers
+from thoth_core.errors import DeadlineExceeded, ModelNotRunning, Overloaded, from_dict
+from thoth_core.supervisor.board import ToStore
+from thoth_core.supervisor.dispatch import Dispatch, Limits
+from thoth_core.supervisor.store_line import MAX_CALLS
+from thoth_core.wire import Message
+
+INFO = {"model": MODEL, "credit": {"units": 2, "items": 4, "tokens": 1000}}
+
+
+def to_store(dispatch: Dispatch) -> list[Message]:
+    return [a.message for a in dispatch.actions() if isinstance(a, ToStore)]
+
+
+def errors(dispatch: Dispatch) -> dict[str, Exception]:
+    messages = to_clients(dispatch.actions())
+    return {m.id: from_dict(m.body) for m in messages if m.kind == "error"}
+
+
+# -- what an event costs --------------------------------------------------------------------------
+
+
+def seconds_for(count: int, kind: str, *, store: bool) -> float:
+    """What it takes to admit ``count`` requests that cannot be served, and to give them up."""
+    dispatch = ready(store=store)
+    began = time.perf_counter()
+    for n in range(count):
+        ask(dispatch, kind, f"{kind}{n}", collection="c", texts=["x"] * 20, k=1)
+        if n % 2:
+            dispatch.cancel(b"client", f"{kind}{n}")
+    dispatch.actions()
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize(("kind", "store"), [("query", False), ("embed", True)])
+def test_a_request_costs_the_same_in_a_long_queue_as_in_a_short_one(kind: str, store: bool) -> None:
+    few = min(seconds_for(1000, kind, store=store) for _ in range(3))
+    # Eight times as many: eight times as long, where a search of the queue made it sixty-four.
+    assert seconds_for(8000, kind, store=store) < 24 * few
+
+
+def test_bulk_requests_that_were_given_up_are_kept_by_nothing() -> None:
+    dispatch = ready()
+    embed(dispatch, 400, "busy")
+    # No worker becomes free meanwhile.
+    for n in range(50):
+        embed(dispatch, 400, f"gone{n}")
+        dispatch.cancel(b"client", f"gone{n}")
+    assert len(dispatch.board.bulk) == 1
+
+
+def test_the_memory_of_short_texts_is_counted_and_not_only_their_bytes() -> None:
+    dispatch = ready(Limits(queue_bytes=10_000_000))
+    for n in range(30):
+        ask(dispatch, "embed", f"r{n}", texts=["x"] * 2048)
+    assert any(isinstance(e, Overloaded) for e in errors(dispatch).values())
+
+
+# -- turns ----------------------------------------------------------------------------------------
+
+
+def test_a_call_that_waits_for_its_turn_is_not_silent_while_others_move() -> None:
+    dispatch = ready(Limits(silence=60))
+    for id in ("a", "b", "c", "d"):
+        embed(dispatch, 400, id)
+    first, second = to_workers(dispatch)
+    for now in (35.0, 50.0, 61.0):
+        done(dispatch, first, now)
+        [first] = to_workers(dispatch)
+        dispatch.tick(now)
+        assert not errors(dispatch)
+    # The one whose second unit is with the worker, and the one that waits, got no sign since.
+    dispatch.tick(122.0)
+    assert set(errors(dispatch)) == {"a", "b", "c", "d"}
+    assert second.slot == "b"
+
+
+def test_a_call_waits_as_long_as_the_bulk_workers_load() -> None:
+    dispatch = Dispatch(Limits(silence=60))
+    dispatch.worker_ready("i", "i1", "interactive", INFO)
+    embed(dispatch, 40)
+    dispatch.tick(300.0)
+    assert not errors(dispatch)
+    dispatch.worker_ready("b", "b1", "bulk", INFO)
+    assert len(to_workers(dispatch)) == 2
+    dispatch.tick(361.0)
+    assert isinstance(errors(dispatch)["r1"], DeadlineExceeded)
+
+
+def test_queries_use_an_idle_bulk_worker_while_the_interactive_one_hangs() -> None:
+    dispatch = ready()
+    for n in range(3):
+        embed(dispatch, 1, f"r{n}")
+    assert [a.slot for a in to_workers(dispatch)] == ["i", "i", "b"]
+    embed(dispatch, 1, "r3")
+    # Not behind the one that it has.
+    assert not to_workers(dispatch)
+
+
+def test_writes_are_not_kept_waiting_by_reads_without_end() -> None:
+    dispatch = ready()
+    for n in range(MAX_CALLS):
+        ask(dispatch, "count", f"first{n}", collection="c")
+    ask(dispatch, "delete", "write", collection="c", ids=["a"])
+    answered = 0
+    sent = to_store(dispatch)
+    for n in range(200):
+        ask(dispatch, "count", f"more{n}", collection="c")
+        call = sent.pop(0)
+        answer = Message("result", call.id, call.attempt, "s1", body={"count": 0})
+        dispatch.store_message(0.0, answer)
+        sent += to_store(dispatch)
+        answered += 1
+        if any(m.kind == "delete" for m in sent):
+            break
+    assert answered < 40
+
+
+def test_a_query_begins_while_the_store_is_full_of_bulk_work() -> None:
+    dispatch = ready()
+    texts = [f"text {n}" for n in range(400)]
+    ask(dispatch, "add", collection="c", ids=texts, texts=texts)
+    [have] = to_store(dispatch)
+    body: dict[str, Any] = {"missing": list(range(400))}
+    dispatch.store_message(0.0, Message("result", have.id, have.attempt, "s1", body=body))
+    while sent := to_workers(dispatch):
+        for action in sent:
+            rows = list(range(len(action.message.body["texts"])))
+            handed = {"indices": rows, "tokens": 1, "windowed": 0, "errors": [], "bytes": 1}
+            answer = Message("handed", action.message.id, action.message.attempt, body=handed)
+            dispatch.worker_message(0.0, action.slot, action.incarnation, answer)
+    assert len(dispatch.board.handed) >= 64
+    assert len(dispatch.board.units) > len(dispatch.board.handed)
+    ask(dispatch, "query", "q", collection="c", texts=["where"], k=1)
+    assert [a.slot for a in to_workers(dispatch)] == ["i"]
+
+
+# -- a worker that was told to end ----------------------------------------------------------------
+
+
+def test_a_worker_that_was_told_to_end_gets_nothing_new() -> None:
+    dispatch = ready()
+    embed(dispatch, 400)
+    first, second = to_workers(dispatch)
+    dispatch.availability(embed=None, store=None, leaving=frozenset({"b"}))
+    done(dispatch, first)
+    done(dispatch, second)
+    assert not to_workers(dispatch)
+    dispatch.worker_gone("b", "b1", blame=False)
+    dispatch.availability(embed=None, store=None)
+    dispatch.worker_ready("b", "b2", "bulk", INFO)
+    assert [a.incarnation for a in to_workers(dispatch)] == ["b2", "b2"]
+
+
+def test_a_store_that_was_told_to_end_gets_nothing_new() -> None:
+    dispatch = ready()
+    dispatch.availability(embed=None, store=None, leaving=frozenset({"store"}))
+    ask(dispatch, "count", collection="c")
+    ask(dispatch, "query", "q", collection="c", texts=["x"], k=1)
+    assert not dispatch.actions()
+    dispatch.store_gone("s1", blame=False)
+    dispatch.availability(embed=None, store=None)
+    dispatch.store_ready("s2", "/s2", 3)
+    assert {type(a).__name__ for a in dispatch.actions()} == {"ToStore", "ToWorker"}
+
+
+# -- before the model is known --------------------------------------------------------------------
+
+
+def test_a_call_for_another_model_is_refused_when_the_model_becomes_known() -> None:
+    dispatch = Dispatch()
+    ask(dispatch, "embed", "other", texts=["x"], model="all-mpnet-base-v2")
+    ask(dispatch, "embed", "same", texts=["x"], model=MODEL["name"])
+    dispatch.worker_ready("i", "i1", "interactive", INFO)
+    actions = dispatch.actions()
+    [error] = [m for m in to_clients(actions) if m.kind == "error"]
+    assert error.id == "other"
+    assert isinstance(from_dict(error.body), ModelNotRunning)
+    assert len([a for a in actions if not hasattr(a, "client")]) == 1
+
+
+def test_no_texts_wait_for_the_model_whose_dimension_the_answer_has() -> None:
+    dispatch = Dispatch()
+    ask(dispatch, "embed", texts=[])
+    assert not dispatch.actions()
+    dispatch.worker_ready("i", "i1", "interactive", INFO)
+    [result] = to_clients(dispatch.actions())
+    assert (result.kind, result.body["dimension"]) == ("result", MODEL["dimension"])

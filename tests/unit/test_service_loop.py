@@ -1,0 +1,83 @@
+"""Single turns of the supervisor's loop, with everything around it replaced."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from thoth_core.supervisor import service as module
+from thoth_core.supervisor.service import GAP, Service
+from thoth_core.wire import Message, encode
+
+
+def around(**parts: Any) -> Any:
+    """What a method of the service sees as ``self``."""
+    stub = MagicMock(_outputs={}, _sentinels={}, _next_tick=float("inf"))
+    stub._timeout.return_value = 0.0
+    stub._poller.poll.return_value = []
+    for name, part in parts.items():
+        setattr(stub, name, part)
+    return stub
+
+
+def test_a_stop_of_the_loop_at_any_place_counts_for_nobody() -> None:
+    stub = around(_turned=time.monotonic() - 100.0)
+    Service._turn(stub)
+    [gap] = stub.dispatch.stood_still.call_args.args
+    assert gap == pytest.approx(100.0, abs=GAP)
+    stub.crew.stood_still.assert_called_once_with(gap)
+    Service._turn(stub)
+    stub.dispatch.stood_still.assert_called_once()
+
+
+def test_messages_that_take_long_do_not_keep_the_other_sockets_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = [b"client", *encode(Message("embed", "r1"))]
+    monkeypatch.setattr(module.sockets, "receive", lambda source: frames)
+    handled: list[bytes] = []
+
+    def slowly(now: float, client: bytes, message: Message, size: int) -> None:
+        handled.append(client)
+        time.sleep(0.02)
+
+    Service._read(around(), object(), slowly)
+    assert 1 <= len(handled) <= 10
+
+
+@pytest.mark.parametrize(("ending", "told"), [("", "config"), ("shutdown", "stop")])
+def test_a_worker_that_says_hello_hears_first_that_it_is_to_end(ending: str, told: str) -> None:
+    child = SimpleNamespace(slot="embed-bulk-1", incarnation="ab12")
+    crew = MagicMock(slots={"embed-bulk-1": SimpleNamespace(ending=ending, role="embed")})
+    crew.child_of.return_value = child
+    crew.config_for.return_value = Message("config")
+    stub = around(crew=crew, counters=Counter())
+    Service._from_worker(stub, 0.0, b"embed.embed-bulk-1.ab12", Message("hello"), 1)
+    [call] = stub._tell.call_args_list
+    assert call.args[1].kind == told
+
+
+def test_a_message_that_meets_a_defect_is_answered_and_the_loop_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrived = [[b"client", *encode(Message("embed", id))] for id in ("r1", "r2")]
+    monkeypatch.setattr(
+        module.sockets, "receive", lambda source: arrived.pop(0) if arrived else None
+    )
+    answered: list[Message] = []
+    stub = around()
+    stub._reply = lambda source, now, to, message: answered.append(message)
+
+    def broken(now: float, client: bytes, message: Message, size: int) -> None:
+        if message.id == "r1":
+            raise KeyError("a defect")
+        answered.append(Message("result", message.id))
+
+    Service._read(stub, object(), broken)
+    assert [(m.kind, m.id) for m in answered] == [("error", "r1"), ("result", "r2")]
+    assert answered[0].body["code"] == "internal"
