@@ -31,7 +31,8 @@ def embed(options: Options, texts: tuple[str, ...], npy: Path | None) -> int:
     given = list(texts)
     if given in ([], ["-"]):
         # What stands between line ends, and no line after the last one.
-        given = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").split("\n")
+        whole = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        given = whole.replace("\r\n", "\n").split("\n")
         if given[-1] == "":
             given.pop()
     refused: InvalidInput | None = None

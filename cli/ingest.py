@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import Options, collection_option, common
 from cli.output import Output, Progress
-from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY
+from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY, InvalidInput
 
 if TYPE_CHECKING:
-    from thoth_core import IngestProgress, IngestReport
+    from thoth_core import IngestProgress, IngestReport, Thoth
 
 
 @click.command()
@@ -52,8 +53,7 @@ def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
     with options.thoth() as thoth:
         try:
             if paths == ("-",):
-                text = sys.stdin.buffer.read().decode("utf-8", "replace")
-                report = thoth.ingest_text(text, "-", options.collection, tell)
+                report = _standard_input(thoth, options.collection, tell)
             else:
                 report = thoth.ingest(paths, options.collection, tell)
         finally:
@@ -65,6 +65,19 @@ def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
     else:
         _say(output, report)
     return exit_code(report)
+
+
+def _standard_input(
+    thoth: Thoth, collection: str | None, tell: Callable[[IngestProgress], None]
+) -> IngestReport:
+    from thoth_core import IngestReport
+    from thoth_core.documents.decoding import decode
+
+    try:
+        text = decode(sys.stdin.buffer.read())
+    except InvalidInput as error:
+        return IngestReport(failed=[("-", error)])
+    return thoth.ingest_text(text, "-", collection, tell)
 
 
 def exit_code(report: IngestReport) -> int:

@@ -33,6 +33,7 @@ def show_logs(output: Output, folder: Path, lines: int) -> dict[Path, Place]:
             fix="thoth-supervisor start",
         )
     places: dict[Path, Place] = {}
+    found: list[tuple[str, str]] = []
     for path in files:
         try:
             with path.open("rb") as file:
@@ -42,18 +43,22 @@ def show_logs(output: Output, folder: Path, lines: int) -> dict[Path, Place]:
             raise StorageError(
                 f"{path} cannot be read", cause=problem.strerror or str(problem)
             ) from problem
-        for line in tail:
-            _say(output, path, line)
+        found += [(path.stem, _decoded(line)) for line in tail]
+    if output.json:
+        output.document({"lines": [{"log": log, "line": line} for log, line in found]})
+    else:
+        for log, line in found:
+            output.line(f"{log}: {line}")
     return places
 
 
 def follow_logs(output: Output, folder: Path, places: dict[Path, Place]) -> None:
-    """Write what is added, until interrupted."""
+    """Write what is added, until interrupted; with ``--json`` one event a line."""
     while True:
         for path in log_files(folder):
             place = places.setdefault(path, Place(0, 0))
             _catch_up(output, path, place)
-        output.out.flush()
+        output.flush()
         time.sleep(LOOK_EVERY)
 
 
@@ -68,7 +73,11 @@ def _catch_up(output: Output, path: Path, place: Place) -> None:
                 if not line.endswith(b"\n"):
                     break  # still being written; the whole of it comes next time
                 place.offset += len(line)
-                _say(output, path, line)
+                text = _decoded(line)
+                if output.json:
+                    output.event({"log": path.stem, "line": text})
+                else:
+                    output.line(f"{path.stem}: {text}")
     except FileNotFoundError:
         return  # rotated at this moment; the new file comes next time
 
@@ -78,5 +87,5 @@ def log_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.log"))
 
 
-def _say(output: Output, path: Path, line: bytes) -> None:
-    output.line(f"{path.stem}: " + line.decode("utf-8", "replace").rstrip("\n"))
+def _decoded(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\n")

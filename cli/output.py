@@ -6,6 +6,7 @@ command failed; the lines on standard error stay for whoever watches.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -13,12 +14,16 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from thoth_core.errors import ThothError
+from thoth_core.errors import StorageError, ThothError
 
 SCHEMA_VERSION = 1
 #: Seconds between two progress lines where there is no terminal, and between two drawings of a bar.
 LINE_EVERY, DRAW_EVERY = 5.0, 0.1
 _BAR = 30
+
+
+class ReaderGone(Exception):
+    """Nobody reads standard output any more, as in ``thoth … | head``."""
 
 
 class Output:
@@ -47,37 +52,45 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """A line of the result."""
-        self._write(self.out, text)
+        self._result(text)
 
     def document(self, content: Mapping[str, Any]) -> None:
         """The result as JSON."""
         whole = {"schema_version": SCHEMA_VERSION} | dict(content)
-        self._write(self.out, json.dumps(whole, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
+        try:
+            # Not left to the stream: in the C locale it would write what is no UTF-8.
+            text.encode(self.out.encoding or "utf-8")
+        except UnicodeEncodeError:
+            text = json.dumps(whole, allow_nan=False)
+        self._result(text)
 
     def event(self, content: Mapping[str, Any]) -> None:
         """One JSON event, flushed, for whoever reads along."""
         self.document(content)
-        self.out.flush()
+        self.flush()
 
     def note(self, text: str) -> None:
         """A message about what goes on; not with ``-q``."""
         if self.verbosity >= 0:
-            self._write(self.err, text)
-            self.err.flush()
+            self.warn(text)
 
     def warn(self, text: str) -> None:
         """A message that ``-q`` does not silence."""
-        self._write(self.err, text)
+        # A message that finds no room must not change how the command ends.
+        with contextlib.suppress(OSError):
+            _write(self.err, text)
+            self.err.flush()
 
     def error(self, error: BaseException) -> None:
         """``error:``, ``cause:`` and ``fix:`` lines, and with ``--json`` the document."""
         told = self._told(error)
-        self._write(self.err, f"error: {told.message}")
+        self.warn(f"error: {told.message}")
         for name, text in (("cause", told.cause), ("fix", told.fix)):
             if text:
-                self._write(self.err, f"{name}: {text}")
+                self.warn(f"{name}: {text}")
         if self.verbosity >= 2:
-            traceback.print_exception(error, file=self.err)
+            self.warn("".join(traceback.format_exception(error)))
         if self.json:
             shown = {
                 "code": told.code,
@@ -98,13 +111,31 @@ class Output:
             fix="run it again with -vv for the traceback",
         )
 
-    def _write(self, stream: TextIO, text: str) -> None:
+    def flush(self) -> None:
+        """Have the result out. :class:`ReaderGone`, or :class:`StorageError` if it cannot be."""
+        self._result(None)
+
+    def _result(self, text: str | None) -> None:
         try:
-            stream.write(text + "\n")
-        except UnicodeEncodeError:
-            # A terminal without the character: the rest of the line still counts.
-            encoding = stream.encoding or "ascii"
-            stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+            if text is None:
+                self.out.flush()
+            else:
+                _write(self.out, text)
+        except BrokenPipeError as problem:
+            raise ReaderGone from problem
+        except OSError as problem:
+            raise StorageError(
+                "the result could not be written", cause=problem.strerror or str(problem)
+            ) from problem
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text + "\n")
+    except UnicodeEncodeError:
+        # A terminal without the character: the rest of the line still counts.
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
 
 
 class Progress:
@@ -129,8 +160,7 @@ class Progress:
         if self._terminal:
             filled = _BAR * done // total if total else 0
             bar = "#" * filled + "." * (_BAR - filled)
-            self._output.err.write(f"\r\x1b[K[{bar}] {text}"[:200])
-            self._output.err.flush()
+            self._draw(f"\r\x1b[K[{bar}] {text}"[:200])
             self._drawn = True
         else:
             self._output.note(text)
@@ -138,9 +168,13 @@ class Progress:
     def end(self) -> None:
         """Take the bar away, so that what follows begins on an empty line."""
         if self._drawn:
-            self._output.err.write("\r\x1b[K")
-            self._output.err.flush()
+            self._draw("\r\x1b[K")
             self._drawn = False
+
+    def _draw(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._output.err.write(text)
+            self._output.err.flush()
 
 
 def progress_text(what: str, done: int, total: int, detail: str) -> str:

@@ -11,6 +11,7 @@ from store_worker.index import Entry, Index, IndexFailed, IndexRefused
 from store_worker.ledger import Ledger
 from store_worker.ledger_queries import chunks_of
 from store_worker.replay import Create, changed_ids
+from thoth_core.errors import StorageError
 
 T = TypeVar("T")
 
@@ -30,6 +31,21 @@ class Applier:
         self._log = log
         #: The collections that the index is known to have, id to name.
         self._names: dict[int, str] | None = None
+        #: Why the index lacks changes that are committed: no space, or a ledger held by another
+        #: program. They are not acknowledged before it has them.
+        self.behind: StorageError | None = None
+
+    def catch_up(self, between: Callable[[], object]) -> None:
+        """Bring the index up to date, calling ``between`` after each step. :class:`StorageError`,
+        which leaves the rest for the next time; :class:`IndexBroken`."""
+        try:
+            self.reconcile()
+            while self.step():
+                between()
+        except StorageError as problem:
+            self.behind = problem
+            raise
+        self.behind = None
 
     def reconcile(self) -> None:
         """Give the index the ledger's collections under their names. One that it lacks is made, and

@@ -35,8 +35,8 @@ def whole(body: Body, name: str, default: int | None = None) -> int | None:
     value = body.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidInput(f"{name} is a whole number from 0, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise InvalidInput(f"{name} is a whole number from 0 and below 2^63, not {value!r}")
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 #: mends that by itself, it is not flushed: Chroma replays its own log when it opens.
 SYNC_THRESHOLD = 1_000_000
 EF_SEARCH = 100
+#: A full disk must never be met inside Chroma 1.5.9: the call after that may hang for good, or
+#: report rows as taken that no search finds. So no write is begun with less than this free,
+RESERVE_BYTES = 32 * 1024 * 1024
+#: and for each byte of texts and vectors this many: log, records, full-text index and journal.
+ROOM_PER_BYTE = 8
 
+#: What SQLite under Chroma says to a filter of more than 32,766 values.
+_TOO_MANY = "too many SQL variables"
 #: Metadata of a Chroma collection that ties it to a ledger and a collection there.
 _LEDGER_KEY = "thoth_ledger"
 _OWNER_KEY = "thoth_collection"
@@ -105,6 +113,18 @@ class Index:
                 total += each.stat().st_size if each.is_file() else 0
         return total
 
+    def check_room(self, size: int = 0) -> None:
+        """:class:`StorageError` unless there is room for a write of ``size`` bytes of texts and
+        vectors."""
+        free, needed = shutil.disk_usage(self.path).free, RESERVE_BYTES + ROOM_PER_BYTE * size
+        if free < needed:
+            raise StorageError(
+                f"the disk is full: {free:,} bytes are free, a write needs {needed:,}",
+                cause=f"ledger and index need room to work in: {self.path.parent}",
+                fix=f"free some space (df -h {self.path.parent}), then send it again",
+                path=str(self.path.parent),
+            )
+
     # -- collections --------------------------------------------------------------------------
 
     def plan(self, ledger: Mapping[int, str]) -> list[Step]:
@@ -121,7 +141,8 @@ class Index:
         return plan_collections(ledger, found)
 
     def take(self, step: Step) -> None:
-        """Carry out one step of a plan."""
+        """Carry out one step of a plan. :class:`StorageError` before it if there is no room."""
+        self.check_room()
         with self._call():
             if isinstance(step, Drop):
                 self._handles.clear()
@@ -166,11 +187,19 @@ class Index:
     def has(self, owner: int) -> bool:
         return owner in self._handles
 
+    def _handle(self, owner: int) -> ChromaCollection:
+        try:
+            return self._handles[owner]
+        except KeyError:
+            raise IndexFailed("the index has not got this collection yet") from None
+
     # -- records ------------------------------------------------------------------------------
 
     def apply(self, owner: int, upserts: Sequence[Entry], deletes: Sequence[str]) -> None:
-        """Bring records up to date; may be repeated."""
-        handle = self._handles[owner]
+        """Bring records up to date; may be repeated. :class:`StorageError` before it if there is no
+        room."""
+        self.check_room(sum(len(each.vector) + 4 * len(each.text or "") for each in upserts))
+        handle = self._handle(owner)
         for start in range(0, len(deletes), self.max_batch):
             with self._call():
                 handle.delete(ids=list(deletes[start : start + self.max_batch]))
@@ -216,7 +245,7 @@ class Index:
         """Ids of up to ``n`` near records for each row of ``vectors`` (m, dimension)."""
         filters: dict[str, Any] = {"where": where, "where_document": where_document}
         with self._call():
-            found = self._handles[owner].query(
+            found = self._handle(owner).query(
                 query_embeddings=vectors, n_results=n, include=[], **filters
             )
         return found["ids"]
@@ -230,7 +259,7 @@ class Index:
     ) -> list[str]:
         """Ids of the records (out of ``ids``, if given) that the filters let through."""
         filters: dict[str, Any] = {"where": where, "where_document": where_document}
-        handle = self._handles[owner]
+        handle = self._handle(owner)
         if ids is None:
             with self._call():
                 return handle.get(include=[], **filters)["ids"]
@@ -259,7 +288,11 @@ def _translated() -> Iterator[None]:
         yield
     except (InvalidArgumentError, InvalidDimensionException, ValueError, TypeError) as problem:
         raise IndexRefused(str(problem)) from problem
+    except IndexFailed:
+        raise
     except Exception as problem:
+        if _TOO_MANY in str(problem):
+            raise IndexRefused("the filter has too many values") from problem
         raise IndexFailed(f"{type(problem).__name__}: {problem}") from problem
     except BaseException as problem:
         # A panic in Chroma's Rust code arrives as a BaseException of pyo3.

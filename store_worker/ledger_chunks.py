@@ -14,6 +14,8 @@ from store_worker.ledger import Ledger
 from store_worker.ledger_collections import Collection
 from store_worker.ledger_queries import select_bound
 
+_TOMBSTONES = "SELECT id, number FROM tombstones WHERE collection = ? AND id IN ({keys})"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -140,18 +142,18 @@ def have(ledger: Ledger, collection: Collection, number: int, wanted: Sequence[W
 def delete(ledger: Ledger, collection: Collection, number: int, ids: Sequence[str]) -> int:
     """Delete ``ids``; how many there were. Those that are not there leave a tombstone too, so that
     an earlier upsert which is still on its way cannot bring them to life."""
-    kept = _kept(ledger, collection, ids, vectors=False)
+    kept = _numbers(ledger, collection, ids)
     buried: list[str] = []
     gone: list[str] = []
     sources: set[str | None] = set()
     for id in ids:
-        old = kept.get(id)
-        if old is not None and old.number > number:
+        last, live, source = kept.get(id, (0, False, None))
+        if last > number:
             continue
         buried.append(id)
-        if old is not None and old.row is not None:
+        if live:
             gone.append(id)
-            sources.add(old.row.source)
+            sources.add(source)
     ledger.db.executemany(
         "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)",
         [(collection.id, id, number) for id in buried],
@@ -173,7 +175,8 @@ def replace_document(
     ids: Sequence[str],
 ) -> int:
     """Record the document ``source`` as consisting of ``ids`` and delete its other chunks; how many
-    were deleted. ``content_hash`` None records that the document is gone."""
+    were deleted. ``content_hash`` None records that the document is gone. If one of ``ids`` is not
+    there, or was written later, the document is not as told, and the hash is not recorded."""
     recorded = ledger.db.execute(
         "SELECT number FROM documents WHERE collection = ? AND source = ?", (collection.id, source)
     ).fetchone()
@@ -184,6 +187,11 @@ def replace_document(
         "SELECT id FROM chunks WHERE collection = ? AND source = ?", (collection.id, source)
     ).fetchall()
     removed = delete(ledger, collection, number, [id for (id,) in present if id not in keep])
+    told = _numbers(ledger, collection, ids)
+    for id in ids:
+        last, live, _ = told.get(id, (0, False, None))
+        if not live or last > number:
+            content_hash = None
     ledger.db.execute(
         "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)",
         (collection.id, source, content_hash, len(present) - removed, number),
@@ -199,17 +207,28 @@ def _late(old: _Kept | None, number: int, replaced: bool) -> bool:
     return old.number > number or (old.row is None and (replaced or old.number == number))
 
 
-def _kept(
-    ledger: Ledger, collection: Collection, ids: Sequence[str], *, vectors: bool = True
-) -> dict[str, _Kept]:
-    column = "vector" if vectors else "x''"
+def _numbers(
+    ledger: Ledger, collection: Collection, ids: Sequence[str]
+) -> dict[str, tuple[int, bool, str | None]]:
+    """The last number of each id that has one, whether it is live, and its source."""
+    live = "SELECT id, number, source FROM chunks WHERE collection = ? AND id IN ({keys})"
+    kept: dict[str, tuple[int, bool, str | None]] = {
+        id: (number, False, None)
+        for id, number in select_bound(ledger, _TOMBSTONES, collection.id, ids)
+    }
+    for id, number, source in select_bound(ledger, live, collection.id, ids):
+        kept[id] = (number, True, source)
+    return kept
+
+
+def _kept(ledger: Ledger, collection: Collection, ids: Sequence[str]) -> dict[str, _Kept]:
     live = (
-        f"SELECT number, id, text, metadata, source, text_hash, {column}, computed FROM chunks"
+        "SELECT number, id, text, metadata, source, text_hash, vector, computed FROM chunks"
         " WHERE collection = ? AND id IN ({keys})"
     )
-    dead = "SELECT id, number FROM tombstones WHERE collection = ? AND id IN ({keys})"
     kept = {
-        id: _Kept(number, None) for id, number in select_bound(ledger, dead, collection.id, ids)
+        id: _Kept(number, None)
+        for id, number in select_bound(ledger, _TOMBSTONES, collection.id, ids)
     }
     for found in select_bound(ledger, live, collection.id, ids):
         number, id, text, metadata, source, text_hash, vector, computed = found

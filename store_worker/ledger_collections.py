@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from store_worker.ledger import Ledger, translated
@@ -24,19 +24,21 @@ _NAMED = 20
 @dataclass(frozen=True, slots=True)
 class Collection:
     """``model`` is the identity of the model of its vectors as canonical JSON, None as long as it
-    has only the caller's own; ``number`` that of the write that made it."""
+    has only the caller's own; ``number`` that of the write that made it, or of a drop that spared
+    what was written after it; ``named`` that of the rename to its present name."""
 
     id: int
     name: str
     model: str | None
     dimension: int | None
     number: int
+    named: int = 0
 
     def identity(self) -> dict[str, Any] | None:
         return json.loads(self.model) if self.model else None
 
 
-_COLUMNS = "SELECT id, name, model, dimension, number FROM collections"
+_COLUMNS = "SELECT id, name, model, dimension, number, named FROM collections"
 
 
 def find(ledger: Ledger, name: str) -> Collection | None:
@@ -88,7 +90,10 @@ def current(ledger: Ledger, name: str, number: int) -> tuple[Collection | None, 
             return find(ledger, name), False
         # Accepted before the rename or the drop.
         row = ledger.db.execute(f"{_COLUMNS} WHERE id = ?", (left[1],)).fetchone()
-    return (Collection(*row), False) if row else (None, True)
+    found = Collection(*row) if row else None
+    # Dropped under its later name, and there only for what was written to it after that.
+    emptied = found is None or found.number > left[0]
+    return (None, True) if emptied else (found, False)
 
 
 def for_write(
@@ -160,12 +165,20 @@ def claim(
         "UPDATE collections SET model = ?, dimension = ? WHERE id = ?",
         (identity, dimension, collection.id),
     )
-    return Collection(collection.id, collection.name, identity, dimension, collection.number)
+    return replace(collection, model=identity, dimension=dimension)
 
 
 def rename(ledger: Ledger, name: str, to: str, number: int) -> None:
-    """In a transaction. :class:`CollectionNotFound`, :class:`CollectionExists`."""
+    """Rename what had the name ``name`` at the write ``number``; in a transaction. One that was
+    made or renamed later is not meant. :class:`CollectionNotFound`, :class:`CollectionExists`."""
     collection = require(ledger, name)
+    if max(collection.number, collection.named) > number:
+        raise CollectionNotFound(
+            f"there was no collection {name!r} to rename",
+            cause="the one of that name was made after this call",
+            fix="thoth collections",
+            collection=name,
+        )
     check_collection_name(to)
     if to == name:
         return
@@ -175,17 +188,19 @@ def rename(ledger: Ledger, name: str, to: str, number: int) -> None:
             fix=f"choose another name, or first: thoth collections delete {to}",
             collection=to,
         )
-    ledger.db.execute("UPDATE collections SET name = ? WHERE id = ?", (to, collection.id))
+    ledger.db.execute(
+        "UPDATE collections SET name = ?, named = ? WHERE id = ?", (to, number, collection.id)
+    )
     _depart(ledger, name, number, collection.id)
 
 
-def drop(ledger: Ledger, name: str, number: int) -> int:
-    """Drop what ``name`` had before the write ``number``; how many chunks went with it. In a
+def drop(ledger: Ledger, name: str, number: int) -> bool:
+    """Drop what ``name`` had before the write ``number``; whether there was such a collection. In a
     transaction. What later writes put there stays."""
     _depart(ledger, name, number, None)
     collection = find(ledger, name)
-    if collection is None or collection.number > number:
-        return 0
+    if collection is None or max(collection.number, collection.named) > number:
+        return False
     bound = (collection.id, number)
     later = ledger.db.execute(
         "SELECT EXISTS (SELECT 1 FROM chunks WHERE collection = ?1 AND number > ?2)"
@@ -200,15 +215,15 @@ def drop(ledger: Ledger, name: str, number: int) -> int:
         )
     else:
         ledger.db.execute("DELETE FROM changes WHERE collection = ?", (collection.id,))
-    deleted = ledger.db.execute("DELETE FROM chunks WHERE collection = ? AND number <= ?", bound)
-    ledger.db.execute("DELETE FROM tombstones WHERE collection = ? AND number <= ?", bound)
+    for table in ("chunks", "tombstones"):
+        ledger.db.execute(f"DELETE FROM {table} WHERE collection = ? AND number <= ?", bound)
     if later:
         ledger.db.execute("DELETE FROM documents WHERE collection = ? AND number <= ?", bound)
         ledger.db.execute("UPDATE collections SET number = ? WHERE id = ?", (number, collection.id))
     else:
         ledger.db.execute("DELETE FROM documents WHERE collection = ?", (collection.id,))
         ledger.db.execute("DELETE FROM collections WHERE id = ?", (collection.id,))
-    return deleted.rowcount
+    return True
 
 
 def _depart(ledger: Ledger, name: str, number: int, successor: int | None) -> None:

@@ -13,7 +13,6 @@ from thoth_core.errors import StorageError
 
 #: Marks the file as a ledger of Thoth ("Thot").
 APPLICATION_ID = 0x54686F74
-SCHEMA_VERSION = 1
 
 # collections.id and chunks.row are AUTOINCREMENT because a number that came back would let a
 # leftover of a dropped collection pass for a new one, and would change the order of reading.
@@ -83,8 +82,15 @@ CREATE TABLE outcomes (request TEXT PRIMARY KEY, outcome BLOB NOT NULL, at REAL 
 CREATE INDEX outcomes_at ON outcomes (at);
 """
 
+# named: the write that gave the collection its present name. The index has the rows of a collection
+# in order, so that a page of it sorts nothing and a count reads little.
+_VERSION_2 = """
+ALTER TABLE collections ADD COLUMN named INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX chunks_order ON chunks (collection);
+"""
+
 #: Statements that lead from version n to n + 1, at place n.
-MIGRATIONS = (_VERSION_1,)
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 
 
 def migrate(db: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:

@@ -122,7 +122,8 @@ class Service:
                 return
             self._channel.busy = True
             self._answer_reads()
-            self._write_group()
+            if self._caught_up():
+                self._write_group()
 
     # -- the queue ----------------------------------------------------------------------------
 
@@ -176,12 +177,29 @@ class Service:
                 self._answer(message, body, buffers)
             self._channel.progress()
 
+    def _caught_up(self) -> bool:
+        """Whether the index has all that is committed. If not, the writes that wait are refused:
+        the index gets what it lacks first."""
+        applier = self._store.applier
+        if applier.behind is None:
+            return True
+        try:
+            applier.catch_up(self._between_steps)
+        except LedgerDamaged:
+            raise
+        except StorageError as problem:
+            while self._writes:
+                self._refuse(self._writes.popleft(), problem)
+            return False
+        return True
+
     def _write_group(self) -> None:
         if not self._writes:
             return
         group = self._group()
         outcomes: list[dict[str, Any] | Exception] = []
         try:
+            self._store.index.check_room(sum(_bytes(message) for message in group))
             with self._store.ledger.transaction():
                 outcomes = [self._write(message) for message in group]
                 for message in group:
@@ -196,8 +214,16 @@ class Service:
             self._channel.log.error("a group of %d writes failed: %s", len(group), problem)
             return
         self._channel.progress()
-        self._tell_index(group)
-        self._channel.vitals["chunks"] = ledger_queries.total(self._store.ledger)
+        try:
+            self._store.applier.catch_up(self._between_steps)
+            self._channel.vitals["chunks"] = ledger_queries.total(self._store.ledger)
+        except LedgerDamaged:
+            raise
+        except StorageError as problem:
+            # On disk, but not to be found yet, so not acknowledged. Sent again it is answered as
+            # it would have been now, when the index has it.
+            self._channel.log.error("%d writes wait for the index: %s", len(group), problem)
+            outcomes = [o if isinstance(o, Exception) else problem for o in outcomes]
         for message, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 self._fail(message, outcome)
@@ -215,14 +241,10 @@ class Service:
                 raise
             return problem
 
-    def _tell_index(self, group: list[Message]) -> None:
-        """Make findable what was committed; reads are answered in between."""
-        if any(message.kind in _MAY_CHANGE_COLLECTIONS for message in group):
-            self._store.applier.reconcile()
-        while self._store.applier.step():
-            self._channel.progress()
-            self._take(wait=False)
-            self._answer_reads()
+    def _between_steps(self) -> None:
+        self._channel.progress()
+        self._take(wait=False)
+        self._answer_reads()
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -258,10 +280,6 @@ class Service:
                 fix="thoth-supervisor logs",
             ),
         )
-
-
-#: Kinds of writes after which the index may lack a collection or have one too many.
-_MAY_CHANGE_COLLECTIONS = frozenset(calls_write.KINDS) - {"delete", "remember"}
 
 
 def _bytes(message: Message) -> int:

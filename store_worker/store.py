@@ -15,7 +15,7 @@ from typing import Any
 from store_worker.applier import Applier, IndexBroken
 from store_worker.index import Index, IndexFailed, IndexRefused
 from store_worker.ledger import Ledger
-from thoth_core.errors import StorageError
+from thoth_core.errors import LedgerDamaged, StorageError
 
 #: Versions told at READY.
 _PACKAGES = ("chromadb", "numpy", "msgpack")
@@ -51,9 +51,11 @@ class Store:
                 raise IndexBroken(f"the index cannot be opened: {problem}") from problem
             store = cls(ledger, index, Applier(ledger, index, log), now)
             progress()
-            store.applier.reconcile()
-            while store.applier.step():
-                progress()
+            # A full disk is no reason not to serve what can be read: see Applier.behind.
+            with contextlib.suppress(StorageError):
+                store.applier.catch_up(progress)
+            if isinstance(store.applier.behind, LedgerDamaged):
+                raise store.applier.behind
         except BaseException:
             ledger.db.close()
             raise

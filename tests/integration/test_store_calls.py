@@ -199,8 +199,8 @@ def test_collections_are_made_renamed_dropped_and_listed(store):
     ]
     assert len(store.search(rows(1), collection="papers")[0]) == 1
     drop = {"collection": "papers", "number": 7}
-    assert store.call("delete_collection", drop).body == {"deleted": 1}
-    assert store.call("delete_collection", drop | {"number": 8}).body == {"deleted": 0}
+    assert store.call("delete_collection", drop).body == {"deleted": True}
+    assert store.call("delete_collection", drop | {"number": 8}).body == {"deleted": False}
     problem = store.error("search", {"collection": "papers", "k": 1}, rows(1))
     assert isinstance(problem, CollectionNotFound)
     assert problem.details["collections"] == ["wide"]

@@ -227,11 +227,26 @@ wheres = st.recursive(
 )
 
 
+def compares_the_document(where: Any) -> bool:
+    """Chroma takes ``{"#document": 0}`` and finds nothing, and for a str says that no index is
+    there. It is refused here with a word on what would work."""
+    if isinstance(where, list):
+        return any(compares_the_document(part) for part in where)
+    if not isinstance(where, dict):
+        return False
+    value = where.get("#document", {"$contains": ""})
+    asks = isinstance(value, dict) and value.keys() <= {"$contains", "$not_contains"}
+    return not asks or any(compares_the_document(part) for part in where.values())
+
+
 @settings(few, max_examples=400)
 @given(where=wheres)
 def test_filters_agree(collection: Any, where: Any) -> None:
     taken = accepts(lambda: collection.get(where=where, include=[]))
-    assert refused(check_where, where) != taken
+    if compares_the_document(where):
+        assert refused(check_where, where)
+    else:
+        assert refused(check_where, where) != taken
 
 
 document_leaves = st.dictionaries(

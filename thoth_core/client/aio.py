@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from thoth_core.client.arguments import Where
-from thoth_core.client.base import Client, checked_deadline, listed, ping
+from thoth_core.client.base import Client, checked_deadline, ping
 from thoth_core.client.requests import Plan
 from thoth_core.client.results import (
     AddReport,
@@ -50,9 +50,7 @@ class AsyncThoth(Client):
 
     async def dimension(self) -> int:
         """The length of the model's vectors."""
-        if self._dimension is None:
-            self._dimension = await self._do(self._calls.dimension(), None)
-        return self._dimension
+        return await self._do(self._calls.dimension(), None)
 
     async def embed(self, texts: Iterable[str], *, deadline: float | None = None) -> Vectors:
         """Vectors of ``texts``: float32, shape (n, dimension), each of unit length.
@@ -60,13 +58,13 @@ class AsyncThoth(Client):
         Raises :class:`InvalidInput` or :class:`PoisonInput` if some are refused, with ``.indices``
         and ``.partial``: the rows of all texts, NaN at those indices.
         """
-        return await self._do(self._calls.embed(listed(texts)), deadline)
+        return await self._do(self._calls.embed(texts), deadline)
 
     async def embed_documents(
         self, texts: Iterable[str], *, deadline: float | None = None
     ) -> list[list[float]]:
         """As :meth:`embed`, as plain lists."""
-        vectors = await self._do(self._calls.embed(listed(texts)), deadline)
+        vectors = await self._do(self._calls.embed(texts), deadline)
         return [[float(x) for x in row] for row in vectors]
 
     async def embed_query(self, text: str, *, deadline: float | None = None) -> list[float]:
@@ -77,8 +75,8 @@ class AsyncThoth(Client):
     async def add(
         self,
         texts: Iterable[str],
-        metadatas: Sequence[Metadata | None] | None = None,
-        ids: Sequence[str] | None = None,
+        metadatas: Iterable[Metadata | None] | None = None,
+        ids: Iterable[str] | None = None,
         collection: str | None = None,
         *,
         deadline: float | None = None,
@@ -90,14 +88,14 @@ class AsyncThoth(Client):
         that a repeated call stores nothing twice. Texts that are refused are named in ``.failed``;
         the others are on disk and found by a search when this returns.
         """
-        return await self._do(self._calls.add(listed(texts), metadatas, ids, collection), deadline)
+        return await self._do(self._calls.add(texts, metadatas, ids, collection), deadline)
 
     async def upsert(
         self,
-        ids: Sequence[str],
+        ids: Iterable[str],
         vectors: npt.ArrayLike,
-        texts: Sequence[str] | None = None,
-        metadatas: Sequence[Metadata | None] | None = None,
+        texts: Iterable[str] | None = None,
+        metadatas: Iterable[Metadata | None] | None = None,
         collection: str | None = None,
         *,
         deadline: float | None = None,
@@ -136,7 +134,7 @@ class AsyncThoth(Client):
     ) -> list[list[Hit]]:
         """As :meth:`query` for each of ``texts``. If some are refused, the error has ``.indices``
         and ``.partial``: the hits of all, none at those indices."""
-        plan = self._calls.query(listed(texts), k, where, where_document, include, collection)
+        plan = self._calls.query(texts, k, where, where_document, include, collection)
         return await self._do(plan, deadline)
 
     async def search(
@@ -156,7 +154,7 @@ class AsyncThoth(Client):
 
     async def get(
         self,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         where: Where = None,
         where_document: Where = None,
         limit: int | None = None,
@@ -172,7 +170,7 @@ class AsyncThoth(Client):
 
     async def delete(
         self,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         where: Where = None,
         where_document: Where = None,
         collection: str | None = None,
@@ -210,7 +208,7 @@ class AsyncThoth(Client):
 
     async def ingest(
         self,
-        paths: Iterable[str | Path] | str | Path,
+        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
         collection: str | None = None,
         on_progress: OnProgress | None = None,
         *,

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from typing import Any, TypeVar
 
 from thoth_core import validation
 from thoth_core.client.results import Metadata
 from thoth_core.errors import InvalidInput
 from thoth_core.ids import chunk_id
+from thoth_core.plain_values import INT64_MAX, shown
 from thoth_core.where_checks import check_where, check_where_document
 
 Where = Mapping[str, Any] | None
+Item = TypeVar("Item")
+
+
+def listed(what: str, values: Iterable[Item]) -> list[Item]:
+    """``values`` (``what`` names them, in the plural) as a list of our own, so that what the
+    caller does with theirs during the call changes nothing."""
+    if isinstance(values, str | bytes):
+        kind = type(values).__name__
+        raise InvalidInput(
+            f"a list of {what} is wanted, not one {kind}", fix=f"write [{what.removesuffix('s')}]"
+        )
+    try:
+        each = iter(values)
+    except TypeError as problem:
+        raise InvalidInput(f"a list of {what} is wanted, not {shown(values)}") from problem
+    return list(each)
+
+
+def check_whole(name: str, value: object) -> None:
+    """A whole number from 0 on that a message can hold. Raises :class:`InvalidInput`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INT64_MAX:
+        raise InvalidInput(f"{name} is {shown(value)}", cause="it is a whole number from 0 on")
 
 
 def filters(where: Where, where_document: Where, include: Sequence[str] | None) -> dict[str, Any]:
@@ -23,15 +46,16 @@ def filters(where: Where, where_document: Where, include: Sequence[str] | None) 
         out["where"] = where
     if where_document is not None:
         out["where_document"] = where_document
-    if include:
-        unknown = sorted(set(include) - {"vectors"})
-        if isinstance(include, str) or unknown:
+    if include is not None:
+        wanted = [] if isinstance(include, str) else listed("include", include)
+        if isinstance(include, str) or any(name != "vectors" for name in wanted):
             raise InvalidInput(
-                f"include is {include!r}",
+                f"include is {shown(include)}",
                 cause="texts and metadata always come; what can be added is vectors",
                 fix='include=["vectors"]',
             )
-        out["include"] = list(include)
+        if wanted:
+            out["include"] = ["vectors"]
     return out
 
 
@@ -43,15 +67,16 @@ def same_length(what: str, column: Sized, wanted: int) -> None:
 
 
 def metadata_column(
-    metadatas: Sequence[Metadata | None] | None, length: int
+    metadatas: Iterable[Metadata | None] | None, length: int
 ) -> Sequence[Metadata | None]:
     if metadatas is None:
         return [None] * length
-    same_length("metadatas", metadatas, length)
-    for index, metadata in enumerate(metadatas):
-        # An empty dict says as little as None.
-        validation.check_metadata(metadata or None, index)
-    return [metadata or None for metadata in metadatas]
+    # An empty dict says as little as None.
+    column = [None if isinstance(m, dict) and not m else m for m in listed("metadatas", metadatas)]
+    same_length("metadatas", column, length)
+    for index, metadata in enumerate(column):
+        validation.check_metadata(metadata, index)
+    return column
 
 
 def made_ids(

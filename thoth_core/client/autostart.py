@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 SILENCE, AT_MOST = 30.0, 600.0
 #: Seconds for a service that cannot start to end its processes.
 ENDING = 15.0
+#: Seconds between a service's letting go of its first lock and its end.
+LETTING_GO = 2.0
 #: Seconds between two questions to a service that somebody else is starting.
 ASK_EVERY = 0.2
 #: Starts that may be lost to somebody else's service that then ends.
@@ -86,6 +88,15 @@ def already_running(settings: Settings, pid: int) -> AlreadyRunning:
         f"the service is running already: {who}",
         cause=f"one service owns the data directory {settings.data_dir}",
         fix="thoth-supervisor status",
+        pid=pid,
+    )
+
+
+def _elsewhere(settings: Settings, pid: int) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"the service of this data directory (process {pid}) cannot be reached from here",
+        cause=f"it was started with another THOTH_RUNTIME_DIR than {settings.runtime_dir}",
+        fix=f"set THOTH_RUNTIME_DIR as it was then; or kill {pid}, and run this again",
         pid=pid,
     )
 
@@ -207,6 +218,9 @@ def _winner_is_ready(
             state = str(ask(settings).get("state", "")).lower()
         except ServiceUnavailable:
             if holder(lock_path(settings)) is None:
+                owns = pid and holder(settings.data_dir / "lock") == pid
+                if owns and not wait(pid, LETTING_GO):
+                    raise _elsewhere(settings, pid) from None
                 return False
         else:
             heard = time.monotonic()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from thoth_core import __version__
@@ -12,13 +13,16 @@ from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.control import control
 from thoth_core.client.greeting import Greeting
-from thoth_core.client.jobs import Answers
 from thoth_core.client.requests import Plan, Request, single
-from thoth_core.errors import InvalidInput
-from thoth_core.settings import Settings
+from thoth_core.errors import InvalidInput, SettingsError
+from thoth_core.plain_values import shown
+from thoth_core.settings import DEFAULT, Settings
 from thoth_core.wire import Message
 
 log = logging.getLogger("thoth.client")
+
+#: A deadline of so many seconds (30 years) or more is none.
+_NEVER = 1e9
 
 
 class Client:
@@ -36,23 +40,20 @@ class Client:
     ) -> None:
         if isinstance(settings, Settings):
             self._settings = settings
-        else:
+        elif settings is None or isinstance(settings, Mapping):
             self._settings = Settings.load(cli=dict(settings or {}))
-        self._autostart = autostart
-        self._on_event = on_event or log.info
+        else:
+            raise SettingsError(
+                f"settings are {shown(settings)}",
+                cause="they are a Settings, or a mapping of names to values",
+                fix='Thoth({"RAG_EMBEDDING_MODEL": "all-MiniLM-L6-v2"})',
+            )
         own = self._settings
-        self._calls = Calls(own.collection_name, own.max_text_chars, own.retrieval_k)
-        self._dimension: int | None = None
-        self._connection = Connection(
-            own, self._start_service if autostart else None, version=__version__
+        self._calls = Calls(
+            own.collection_name, own.max_text_chars, own.retrieval_k, _asked_model(own)
         )
-
-    def _start_service(self) -> None:
-        from thoth_core.client.autostart import start_service
-
-        self._on_event("starting the service…")
-        settings = self._settings
-        start_service(settings, idle_exit=settings.idle_exit, log=self._on_event)
+        starter = _starter(own, on_event or log.info) if autostart else None
+        self._connection = Connection(own, starter, version=__version__)
 
     @property
     def settings(self) -> Settings:
@@ -76,7 +77,26 @@ class Client:
     def __del__(self) -> None:
         # The constructor may have failed, or the interpreter may be ending.
         with contextlib.suppress(Exception):
-            self._connection.close(wait=False)
+            self._connection.abandon()
+
+
+def _asked_model(settings: Settings) -> str:
+    # Who set a model must never get another one's vectors; who set none takes what runs. A model
+    # in a folder goes by the name that its worker finds there, which is not known here.
+    name = settings.embedding_model
+    unasked = settings.origin("embedding_model") == DEFAULT or Path(name).is_absolute()
+    return "" if unasked else name
+
+
+def _starter(settings: Settings, tell: Callable[[str], None]) -> Callable[[], None]:
+    # No method of the client: the connection's thread would keep a client alive that was let go.
+    def start() -> None:
+        from thoth_core.client.autostart import start_service
+
+        tell("starting the service…")
+        start_service(settings, idle_exit=settings.idle_exit, log=tell)
+
+    return start
 
 
 def ping() -> Plan[None]:
@@ -93,13 +113,8 @@ def checked_deadline(deadline: float | None) -> float | None:
     if deadline is None:
         return None
     if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline > 0:
-        raise InvalidInput(f"deadline is {deadline!r}", cause="it is a number of seconds over 0")
-    return float(deadline)
-
-
-def listed(values: Iterable[str]) -> Sequence[str]:
-    """``values`` as a sequence. A single string stays one, to be refused as such."""
-    return values if isinstance(values, str | list | tuple) else list(values)
-
-
-__all__ = ["Answers", "Client", "checked_deadline", "listed", "ping"]
+        raise InvalidInput(
+            f"deadline is {shown(deadline)}", cause="it is a number of seconds over 0"
+        )
+    # Later than any clock will tell is never: infinity cannot be sent, nor waited for.
+    return float(deadline) if deadline < _NEVER else None

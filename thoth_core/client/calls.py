@@ -3,7 +3,7 @@ caller hands over is checked before anything is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thoth_core import validation
@@ -20,6 +20,7 @@ from thoth_core.client.answers import (
 from thoth_core.client.arguments import (
     Where,
     filters,
+    listed,
     made_ids,
     metadata_column,
     picked,
@@ -43,18 +44,22 @@ if TYPE_CHECKING:
 
 
 class Calls(HouseCalls):
-    """The calls of one client. ``max_chars`` bounds a text; ``collection`` is the default."""
+    """The calls of one client. ``max_chars`` bounds a text; ``collection`` is the default.
+    ``model`` is the one that all vectors must be of; if it is empty, that of the service will do.
+    """
 
-    def __init__(self, collection: str, max_chars: int, k: int) -> None:
+    def __init__(self, collection: str, max_chars: int, k: int, model: str = "") -> None:
         super().__init__(collection)
+        self._asked = {"model": model} if model else {}
         self._max_chars = max_chars
         self._k = k
 
     # ---- vectors out
 
-    def embed(self, texts: Sequence[str], purpose: str = "document") -> Plan[Vectors]:
+    def embed(self, texts: Iterable[str], purpose: str = "document") -> Plan[Vectors]:
         """float32 (n, dimension). The combined value raises what was refused, with ``indices`` and
         ``partial``."""
+        texts = listed("texts", texts)
         refused, good = self._sift(texts)
         from thoth_core.client.collected import Collected
 
@@ -65,11 +70,11 @@ class Calls(HouseCalls):
             for cut in cuts:
                 places = good[cut]
                 some = [texts[i] for i in places]
-                body = {"texts": some, "purpose": purpose}
+                body = {"texts": some, "purpose": purpose, **self._asked}
                 yield Request("embed", body, on_part=rows.taker(places))
             if not cuts:
                 # Nothing to embed; the answer still tells the dimension of the empty result.
-                yield Request("embed", {"texts": [], "purpose": purpose})
+                yield Request("embed", {"texts": [], "purpose": purpose, **self._asked})
 
         def combine(answers: list[Message]) -> Vectors:
             errors = list(refused)
@@ -89,29 +94,29 @@ class Calls(HouseCalls):
 
     def dimension(self) -> Plan[int]:
         """The length of the model's vectors."""
-        return single(
-            Request("embed", {"texts": [], "purpose": "query"}), lambda m: dimension_of([m])
-        )
+        body = {"texts": [], "purpose": "query", **self._asked}
+        return single(Request("embed", body), lambda m: dimension_of([m]))
 
     # ---- text in
 
     def add(
         self,
-        texts: Sequence[str],
-        metadatas: Sequence[Metadata | None] | None,
-        ids: Sequence[str] | None,
+        texts: Iterable[str],
+        metadatas: Iterable[Metadata | None] | None,
+        ids: Iterable[str] | None,
         collection: str | None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Plan[AddReport]:
         """Store texts; those that are refused do not keep the others out. What is wrong with no
         text in particular (no key, a worker that cannot be kept running) is raised."""
         name = self._name(collection)
+        texts = listed("texts", texts)
         refused, good = self._sift(texts)
         columns = metadata_column(metadatas, len(texts))
         if ids is not None:
-            same_length("ids", ids, len(texts))
-            validation.check_ids(ids)
-            whole = list(ids)
+            whole = listed("ids", ids)
+            same_length("ids", whole, len(texts))
+            validation.check_ids(whole)
         else:
             whole = made_ids(name, texts, columns, set(good))
         sizes = list(splitting.row_sizes(*picked(good, whole, texts, columns)))
@@ -121,6 +126,7 @@ class Calls(HouseCalls):
             for cut in cuts:
                 some_ids, some_texts, some_metadatas = picked(good[cut], whole, texts, columns)
                 body: dict[str, Any] = {"collection": name, "ids": some_ids, "texts": some_texts}
+                body |= self._asked
                 if any(some_metadatas):
                     body["metadatas"] = some_metadatas
                 yield Request("add", body, on_progress=on_progress)
@@ -143,24 +149,27 @@ class Calls(HouseCalls):
 
     def upsert(
         self,
-        ids: Sequence[str],
+        ids: Iterable[str],
         vectors: npt.ArrayLike,
-        texts: Sequence[str] | None,
-        metadatas: Sequence[Metadata | None] | None,
+        texts: Iterable[str] | None,
+        metadatas: Iterable[Metadata | None] | None,
         collection: str | None,
     ) -> Plan[UpsertReport]:
         """Store the caller's own vectors; all or, if something is wrong with them, none."""
         name = self._name(collection)
+        ids = listed("ids", ids)
         validation.check_ids(ids)
         import numpy as np
 
         from thoth_core.vector_checks import check_vectors
         from thoth_core.vectors import to_buffer
 
-        array = check_vectors(vectors, None) if len(ids) else np.zeros((0, 0), np.float32)
+        empty = not ids and np.size(vectors) == 0
+        array = np.zeros((0, 0), np.float32) if empty else check_vectors(vectors, None)
         same_length("vectors", array, len(ids))
         columns = metadata_column(metadatas, len(ids))
         if texts is not None:
+            texts = listed("texts", texts)
             same_length("texts", texts, len(ids))
             for _, error in validation.check_texts(texts, self._max_chars):
                 raise error
@@ -170,9 +179,9 @@ class Calls(HouseCalls):
 
         def requests() -> Iterator[Request]:
             for cut in cuts:
-                body: dict[str, Any] = {"collection": name, "ids": list(ids[cut])}
+                body: dict[str, Any] = {"collection": name, "ids": ids[cut]}
                 if texts is not None:
-                    body["texts"] = list(texts[cut])
+                    body["texts"] = words[cut]
                 if any(columns[cut]):
                     body["metadatas"] = columns[cut]
                 yield Request("upsert", body, (to_buffer(array[cut]),))
@@ -194,7 +203,7 @@ class Calls(HouseCalls):
 
     def query(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         k: int | None,
         where: Where,
         where_document: Where,
@@ -202,7 +211,8 @@ class Calls(HouseCalls):
         collection: str | None,
     ) -> Plan[list[list[Hit]]]:
         """Nearest chunks for each text."""
-        body = self._search_body(k, where, where_document, include, collection)
+        body = self._search_body(k, where, where_document, include, collection) | self._asked
+        texts = listed("texts", texts)
         refused, good = self._sift(texts)
         cuts = splitting.runs(
             (splitting.text_size(texts[i]) for i in good),
@@ -233,13 +243,10 @@ class Calls(HouseCalls):
     ) -> Plan[list[Hit]]:
         """Nearest chunks for one vector, of shape (dimension,) or (1, dimension)."""
         body = self._search_body(k, where, where_document, include, collection)
-        import numpy as np
-
         from thoth_core.vector_checks import check_vectors
         from thoth_core.vectors import to_buffer
 
-        given = np.asarray(vector)
-        array = check_vectors(given[None, :] if given.ndim == 1 else given, None)
+        array = check_vectors(_rows(vector), None)
         if len(array) != 1:
             raise InvalidInput(
                 f"one vector is searched for, not {len(array)}", fix="call search once for each"
@@ -267,5 +274,12 @@ class Calls(HouseCalls):
         return [*refused], [i for i in range(len(texts)) if i not in bad]
 
 
-def _dimension(answer: Message) -> int:
-    return dimension_of([answer])
+def _rows(vector: npt.ArrayLike) -> npt.ArrayLike:
+    """One vector as an array of one row; anything else as it is."""
+    import numpy as np
+
+    try:
+        given = np.asarray(vector)
+    except ValueError:
+        return vector  # rows of unequal length, for whoever checks them
+    return given[None, :] if given.ndim == 1 else given

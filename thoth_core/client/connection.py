@@ -32,6 +32,9 @@ log = logging.getLogger("thoth.client")
 
 #: Seconds that closing waits for the service to confirm what was cancelled.
 CLOSING = 0.5
+#: Seconds after which the clock is looked at again where an end is far: what poll counts in
+#: milliseconds has a bound.
+LONGEST_WAIT = 3600.0
 #: A pause this much longer than asked for, in seconds, was no wait of ours: the process was
 #: stopped, or the machine was asleep.
 STOOD_STILL = 2.0
@@ -96,14 +99,20 @@ class Connection:
         self._wake()
         return job.future
 
-    def close(self, *, wait: bool = True) -> None:
+    def close(self) -> None:
         """Cancel what is open and end the thread. Harmless when repeated."""
         with self._lock:
             self._closed = True
             thread = self._thread
         self._wake()
-        if wait and thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread is not threading.current_thread():
             thread.join(CLOSING + 2.0)
+
+    def abandon(self) -> None:
+        """Close without waiting, and without the lock: the garbage collector may come to this in
+        a thread that holds it."""
+        self._closed = True
+        self._wake()
 
     def _future_done(self, job: Job, future: Future[Answers]) -> None:
         if future.cancelled():
@@ -167,6 +176,8 @@ class Connection:
         now = self._clock()
         session.before_wait(now)
         wait = min(max(0.0, session.next_time() - now), at_most)
+        if wait > LONGEST_WAIT and not math.isinf(wait):
+            wait = LONGEST_WAIT
         poller = sockets.poller()
         poller.register(wake.fileno(), sockets.POLLIN)
         session.register(poller)

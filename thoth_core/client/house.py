@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from thoth_core import validation
 from thoth_core.client.answers import number, page_length, rows_of
-from thoth_core.client.arguments import Where, filters
+from thoth_core.client.arguments import Where, check_whole, filters, listed
 from thoth_core.client.requests import Plan, Request, single
 from thoth_core.client.results import Collection, Rows
 from thoth_core.errors import InvalidInput
@@ -34,7 +34,7 @@ class HouseCalls:
 
     def get(
         self,
-        ids: Sequence[str] | None,
+        ids: Iterable[str] | None,
         where: Where,
         where_document: Where,
         limit: int | None,
@@ -44,12 +44,12 @@ class HouseCalls:
     ) -> Plan[Rows]:
         """Stored chunks, read page by page."""
         body = {"collection": self._name(collection)} | filters(where, where_document, include)
-        for name, value in (("limit", limit), ("offset", offset)):
-            if value is not None and (isinstance(value, bool) or value < 0):
-                raise InvalidInput(f"{name} is {value!r}", cause="a whole number from 0 on")
+        check_whole("offset", offset)
+        if limit is not None:
+            check_whole("limit", limit)
         if ids is not None:
-            validation.check_ids(ids)
-            wanted = list(ids)
+            wanted = listed("ids", ids)
+            validation.check_ids(wanted)
             if where or where_document or limit is not None or offset:
                 # Filters apply to all of them together, so they go in one message.
                 paging = {"limit": limit, "offset": offset} if limit is not None or offset else {}
@@ -66,7 +66,7 @@ class HouseCalls:
 
     def delete(
         self,
-        ids: Sequence[str] | None,
+        ids: Iterable[str] | None,
         where: Where,
         where_document: Where,
         collection: str | None,
@@ -81,8 +81,8 @@ class HouseCalls:
             )
         if ids is None:
             return single(Request("delete", body), lambda m: number(m.body.get("deleted")))
-        validation.check_ids(ids)
-        wanted = list(ids)
+        wanted = listed("ids", ids)
+        validation.check_ids(wanted)
         requests = (
             Request("delete", {**body, "ids": wanted[i : i + MAX_TEXTS]})
             for i in range(0, len(wanted), MAX_TEXTS)

@@ -7,6 +7,7 @@ its chunks are on disk, so whatever ends an ingest, the next one does what is mi
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -16,13 +17,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.chunking import chunk
+from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.packs import File, Pack, file_of, state_hash
 from thoth_core.client.requests import Plan
 from thoth_core.client.results import AddReport, IngestProgress, IngestReport
 from thoth_core.documents.base import Document, read_document
-from thoth_core.documents.discover import Failed, Found, discover
+from thoth_core.documents.discover import Failed, Found, discover, printable
 from thoth_core.encoding import TextEncoding, load_encoding
 from thoth_core.errors import (
     Cancelled,
@@ -31,6 +33,7 @@ from thoth_core.errors import (
     RequestTooLarge,
     ThothError,
 )
+from thoth_core.plain_values import lone_surrogate, shown
 
 if TYPE_CHECKING:
     from thoth_core.settings import Settings
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 ADDS, RECORDS = 4, 16
 
 Done = Callable[[Any], None]
+StrPath = str | os.PathLike[str]
 
 
 class Ingest:
@@ -72,19 +76,25 @@ class Ingest:
         self._cancelled.set()
         self._events.put(lambda: None)
 
-    def files(
-        self, paths: Iterable[str | Path] | str | Path, deadline: float | None
-    ) -> IngestReport:
+    def files(self, paths: Iterable[StrPath] | StrPath, deadline: float | None) -> IngestReport:
         """Take files and folders. Raises what concerns no file in particular; its
         ``details["report"]`` says what was done before."""
-        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        given = _checked(paths)
         return self._run(lambda: self._files(given), deadline)
 
     def text(self, text: str, source: str, deadline: float | None) -> IngestReport:
         """Take a text that is to be known as ``source``."""
         if not isinstance(text, str) or not isinstance(source, str) or not source:
             raise InvalidInput("a text and the name of its source are two strings")
-        content_hash = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        for what, value in (("text", text), ("source", source)):
+            place = lone_surrogate(value)
+            if place is not None:
+                raise InvalidInput(
+                    f"the {what} has a lone surrogate at character {place}",
+                    cause="a surrogate without its pair is no character",
+                    fix='text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")',
+                )
+        content_hash = hashlib.sha256(text.encode()).hexdigest()
         document = Document(source, text, content_hash, markdown=False, title="")
         return self._run(lambda: self._text(document), deadline)
 
@@ -106,14 +116,14 @@ class Ingest:
 
     # ---- reading
 
-    def _files(self, paths: list[str | Path]) -> None:
+    def _files(self, paths: list[Path]) -> None:
         found: list[Found] = []
         for item in discover(paths):
             self._check()
             if isinstance(item, Found):
                 found.append(item)
             elif isinstance(item, Failed):
-                self._failed(str(item.path), item.error)
+                self._failed(printable(item.path), item.error)
         self._total = len(found)
         encoding = load_encoding(self._settings.chunk_encoding)
         known = self._known([item.source for item in found])
@@ -293,3 +303,16 @@ class Ingest:
                 source=self._source,
             )
         )
+
+
+def _checked(paths: Iterable[StrPath] | StrPath) -> list[Path]:
+    given = [paths] if isinstance(paths, str | os.PathLike) else listed("paths", paths)
+    for path in given:
+        # An empty one would be the current folder, which nobody who writes "$UNSET" means.
+        if not isinstance(path, str | os.PathLike) or not str(path):
+            raise InvalidInput(
+                f"a path is {shown(path)}",
+                cause="it is the name of a file or a folder",
+                fix="the current folder is .",
+            )
+    return [Path(path) for path in given]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -15,9 +16,17 @@ from thoth_core.vectors import Vectors
 
 def write_npy(path: Path, vectors: Vectors) -> None:
     """Write ``vectors`` to ``path`` in numpy's format. A file that was there is replaced at once
-    by the whole new one, or, if this raises :class:`StorageError`, not touched."""
+    by the whole new one, or, if this raises :class:`StorageError`, not touched. A link stays one,
+    and a pipe or a device is written to."""
     temporary = ""
     try:
+        if path.exists() and not path.is_file():
+            # By way of memory: into a file np.save writes past Python, and asks for its place.
+            whole = io.BytesIO()
+            np.save(whole, vectors, allow_pickle=False)
+            path.write_bytes(whole.getbuffer())
+            return
+        path = path.resolve()
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             np.save(file, vectors, allow_pickle=False)

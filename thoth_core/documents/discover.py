@@ -81,7 +81,7 @@ def _walk(root: Path, seen: set[tuple[int, int]]) -> Iterator[Found | Skipped | 
             try:
                 inside = sorted(path.iterdir(), key=lambda entry: entry.name, reverse=True)
             except OSError as problem:
-                yield Failed(path, open_error(problem, _printable(path)))
+                yield Failed(path, open_error(problem, printable(path)))
                 continue
             todo.extend((entry, False) for entry in inside)
         else:
@@ -94,7 +94,7 @@ def _file(
     if not stat.S_ISREG(status.st_mode):
         if named:
             reason = "it is no regular file"
-            return Failed(path, file_error(InvalidInput, _printable(path), reason))
+            return Failed(path, file_error(InvalidInput, printable(path), reason))
         return Skipped(path, Why.SPECIAL)
     if not named and not is_supported(path):
         return Skipped(path, Why.UNSUPPORTED)
@@ -110,11 +110,11 @@ def _file(
 def _unknown(path: Path, named: bool, problem: OSError | ValueError) -> Skipped | Failed:
     """What cannot even be looked at."""
     if not isinstance(problem, OSError):
-        return Failed(path, file_error(InvalidInput, _printable(path), str(problem)))
+        return Failed(path, file_error(InvalidInput, printable(path), str(problem)))
     # ELOOP is a link to itself, which leads nowhere either.
     if not named and path.is_symlink():
         return Skipped(path, Why.DANGLING)
-    return Failed(path, open_error(problem, _printable(path)))
+    return Failed(path, open_error(problem, printable(path)))
 
 
 def _first(status: os.stat_result, seen: set[tuple[int, int]]) -> bool:
@@ -129,5 +129,6 @@ def _first(status: os.stat_result, seen: set[tuple[int, int]]) -> bool:
     return True
 
 
-def _printable(path: Path) -> str:
+def printable(path: Path) -> str:
+    """The path as a text that can be shown and sent, whatever its bytes are."""
     return str(path).encode("utf-8", "backslashreplace").decode()
