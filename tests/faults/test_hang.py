@@ -7,11 +7,13 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
+from tests.conftest import Make
 from tests.faults.watching import embedding, pids, status
 from tests.support.service import RealService, wait_for
-from thoth_core.errors import DeadlineExceeded
+from thoth_core.errors import DeadlineExceeded, PoisonInput
 
 DEADLINE = 2.0
 
@@ -40,3 +42,34 @@ def test_a_call_that_hangs_ends_at_its_deadline_and_the_others_are_undisturbed(
     os.kill(hanging["pid"], signal.SIGKILL)
     shared.ready_again(hanging["name"], hanging["pid"])
     wait_for(lambda: status(shared)["state"] == "ready", 60, "everything is ready")
+
+
+@pytest.mark.parametrize("text", ["!hang", "!gil:600"])
+def test_a_text_that_always_hangs_its_worker_is_given_up_and_the_others_are_embedded(
+    make_service: Make, text: str
+) -> None:
+    """``!gil`` holds the interpreter's lock in native code, so that no thread of the worker, and
+    no beat, goes on; only the supervisor can end it."""
+    service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="1").start()
+    supervisor = status(service)["pid"]
+    with service.client() as thoth:
+        with pytest.raises(PoisonInput) as caught:
+            thoth.embed(["fine", text, "fine too"])
+        assert caught.value.indices == [1]
+        assert np.isfinite(caught.value.partial[[0, 2]]).all()
+    exits = [w["last_exit"] for w in status(service)["workers"] if w["last_exit"]]
+    assert exits
+    assert {exit["reason"] for exit in exits} == {"made no progress"}
+    assert status(service)["pid"] == supervisor
+
+
+def test_an_interactive_worker_that_hangs_is_replaced_after_its_caller_has_gone(
+    make_service: Make,
+) -> None:
+    service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="2").start()
+    before = pids(service)["embed-interactive"]
+    with service.client() as thoth:
+        with pytest.raises(DeadlineExceeded):
+            thoth.embed(["!hang"], deadline=0.5)
+        service.ready_again("embed-interactive", before)
+        assert thoth.embed(["after it"], deadline=30).shape == (1, 32)

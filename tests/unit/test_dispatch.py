@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thoth_core.errors import Cancelled, DeadlineExceeded, ModelNotRunning, Overloaded, from_dict
-from thoth_core.supervisor.board import ToClient, ToStore, ToWorker
+from thoth_core.supervisor.board import Stalled, ToClient, ToStore, ToWorker
 from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.wire import Message
 
@@ -203,3 +203,27 @@ def test_an_embed_that_is_asked_again_from_another_address_starts_afresh() -> No
     dispatch.request(1.0, b"other", Message("embed", "r1", body={"texts": ["x"] * 8}), 100)
     assert dispatch.board.requests["r1"].client == b"other"
     assert len(dispatch.board.requests) == 1
+
+
+def test_a_worker_without_progress_is_ended_once_and_one_that_beats_is_not() -> None:
+    dispatch = ready(Limits(silence=1e9, unit_timeout=10))
+    embed(dispatch, 40)
+    dispatch.tick(0.0)
+    dispatch.worker_beat(9.0, "b", "b1", steps=1)
+    dispatch.tick(18.0)
+    dispatch.worker_beat(18.5, "b", "b1", steps=1)
+    assert not [a for a in dispatch.actions() if isinstance(a, Stalled)]
+    dispatch.tick(19.0)
+    dispatch.tick(20.0)
+    assert [a for a in dispatch.actions() if isinstance(a, Stalled)] == [Stalled("b", "b1")]
+
+
+def test_an_idle_worker_is_never_stalled_nor_one_while_the_loop_stood_still() -> None:
+    dispatch = ready(Limits(silence=1e9, unit_timeout=10))
+    dispatch.tick(0.0)
+    dispatch.tick(1000.0)
+    embed(dispatch, 40, now=1000.0)
+    dispatch.tick(1000.0)
+    dispatch.stood_still(500.0)
+    dispatch.tick(1500.0)
+    assert not [a for a in dispatch.actions() if isinstance(a, Stalled)]

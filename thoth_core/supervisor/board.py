@@ -54,7 +54,15 @@ class Useful:
     slot: str
 
 
-Action = ToClient | ToWorker | ToStore | Useful
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The slot's worker has work and makes no progress: it is to be ended."""
+
+    slot: str
+    incarnation: str
+
+
+Action = ToClient | ToWorker | ToStore | Useful | Stalled
 
 
 class Board:

@@ -134,6 +134,14 @@ class Crew:
             self._carry_out(now, self.slots[each].restart(now))
         return names
 
+    def end_stalled(self, now: float, name: str, incarnation: str) -> None:
+        """Kill a worker that has work and makes no progress."""
+        child = self.children.get(name)
+        if child is not None and child.incarnation == incarnation:
+            self._log.warning("worker %s (pid %d) makes no progress", name, child.pid)
+            child.stalled = True
+            self._carry_out(now, self.slots[name].stalled(now))
+
     def stood_still(self, gap: float) -> None:
         for slot in self.slots.values():
             slot.stood_still(gap)
@@ -192,7 +200,9 @@ class Crew:
                 child.ended_by_us = slot.ending or "stopped"
                 self._tell(child, Message(action.kind))
             elif isinstance(action, Signal):
-                child.ended_by_us = slot.ending or f"took too long in {slot.name}"
+                child.ended_by_us = slot.ending or (
+                    "made no progress" if child.stalled else "took too long to start"
+                )
                 self._log.warning("sending %s to %s (pid %d)", action.name, child.slot, child.pid)
                 child.signal(action.name)
 

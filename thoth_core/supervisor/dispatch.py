@@ -23,7 +23,7 @@ from thoth_core.errors import (
 )
 from thoth_core.supervisor import outcomes
 from thoth_core.supervisor.assign import pump, send_again
-from thoth_core.supervisor.board import Action, Board, ToClient, Useful
+from thoth_core.supervisor.board import Action, Board, Stalled, ToClient, Useful
 from thoth_core.supervisor.requests import (
     EMBEDDED,
     READS,
@@ -48,6 +48,8 @@ class Limits:
     queue_bytes: int = 256 * 1024 * 1024
     queue_requests: int = 20_000
     silence: float = 60.0
+    #: Seconds without progress after which a worker that has work is ended.
+    unit_timeout: float = 120.0
     max_text_chars: int = 1_000_000
 
 
@@ -174,6 +176,7 @@ class Dispatch:
         if worker is None:
             board.counters["late"] += 1
             return
+        worker.moved = now
         unit = board.units.get(message.id)
         if unit is None or unit.slot != slot or unit.attempt != message.attempt:
             board.counters["late"] += 1
@@ -201,6 +204,23 @@ class Dispatch:
             else:
                 board.requeue(unit)
         pump(board)
+
+    def worker_beat(self, now: float, slot: str, incarnation: str, steps: int) -> None:
+        """The worker's progress counter, as it said it last."""
+        worker = self.board.pool.get(slot, incarnation)
+        if worker is not None and worker.steps != steps:
+            worker.steps, worker.moved = steps, now
+
+    def _end_stalled(self, now: float) -> None:
+        for worker in self.board.pool.workers.values():
+            if not worker.units:
+                worker.moved = None
+            elif worker.moved is None:
+                worker.moved = now
+            elif now - worker.moved >= self.limits.unit_timeout:
+                # Once: what follows is its death.
+                worker.moved = now
+                self.board.out.append(Stalled(worker.slot, worker.incarnation))
 
     # -- the store ----------------------------------------------------------------------------
 
@@ -298,12 +318,15 @@ class Dispatch:
         in that time."""
         for lane in self._moved:
             self._moved[lane] += gap
+        for worker in self.board.pool.workers.values():
+            worker.moved = None
         for request in self.board.requests.values():
             request.progressed += gap
             if request.deadline is not None:
                 request.deadline += gap
 
     def tick(self, now: float) -> None:
+        self._end_stalled(now)
         for request in list(self.board.requests.values()):
             if request.deadline is not None and now >= request.deadline:
                 self.board.fail(request, DeadlineExceeded("the deadline of the call passed"))

@@ -29,6 +29,10 @@ class Worker:
     units: list[Unit] = field(default_factory=list)
     #: Handed to the store and kept by the worker until they are released.
     kept: set[Unit] = field(default_factory=set)
+    #: When its work last moved on; None while it has none, or since it has some again.
+    moved: float | None = None
+    #: The progress counter of its last beat.
+    steps: int = 0
 
     @property
     def free(self) -> int:

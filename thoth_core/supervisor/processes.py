@@ -47,6 +47,8 @@ class Child:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         #: Why we ended it, or "".
         self.ended_by_us = ""
+        #: We ended it because it hung: what it was working on may be the cause after all.
+        self.stalled = False
         self._log = log
         self._partial = b""
         # The child reads the one end; it sees the end of the file when this process, which alone

@@ -14,7 +14,7 @@ from typing import Any
 from thoth_core import sockets
 from thoth_core.errors import InternalError, ServiceStopping, ThothError
 from thoth_core.settings import Settings
-from thoth_core.supervisor.board import ToClient, ToStore, ToWorker
+from thoth_core.supervisor.board import Stalled, ToClient, ToStore, ToWorker
 from thoth_core.supervisor.crew import STORE, Crew
 from thoth_core.supervisor.desk import Desk
 from thoth_core.supervisor.dispatch import Dispatch, Limits
@@ -56,6 +56,7 @@ class Service:
             or Limits(
                 queue_bytes=settings.queue_mb * 1024 * 1024,
                 max_text_chars=settings.max_text_chars,
+                unit_timeout=settings.unit_timeout,
             )
         )
         self._idle_exit = idle_exit
@@ -207,6 +208,8 @@ class Service:
                     child = self.crew.children.get(STORE)
                     if child is not None and child.incarnation == action.incarnation:
                         self._tell(child, action.message)
+                elif isinstance(action, Stalled):
+                    self.crew.end_stalled(now, action.slot, action.incarnation)
                 else:
                     self.crew.slots[action.slot].useful()
 
@@ -322,6 +325,8 @@ class Service:
             slot.state_said(now, str(message.body.get("state", "LOADING")))
         elif kind == "beat":
             self.crew.beats[child.slot] = message.body
+            steps = message.body.get("progress", 0)
+            self.dispatch.worker_beat(now, child.slot, child.incarnation, steps)
         elif kind == "failed":
             slot.failed_to_boot(message.body)
         elif kind == "ready":
@@ -352,7 +357,8 @@ class Service:
         if child.slot == STORE:
             self.dispatch.store_gone(child.incarnation, blame=exit.blame)
         else:
-            self.dispatch.worker_gone(child.slot, child.incarnation, blame=exit.blame)
+            blame = exit.blame or child.stalled
+            self.dispatch.worker_gone(child.slot, child.incarnation, blame=blame)
         self._carry_out(now)
 
     def _hear_out(self, child: Child) -> None:

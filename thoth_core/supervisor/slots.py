@@ -220,6 +220,14 @@ class Slot:
             return []
         return self._end(now, "shutdown", drain)
 
+    def stalled(self, now: float) -> list[Action]:
+        """Its worker hangs: it is killed, and its end is a death like any other."""
+        if self.state not in (State.READY, State.DRAINING):
+            return []
+        self._enter(State.STOPPING, now)
+        self._said = {"SIGTERM", "SIGKILL"}
+        return [Signal(self.name, "SIGKILL")]
+
     def restart(self, now: float) -> list[Action]:
         """The operator's restart: clears FAILED, and ends a running process after its work."""
         self.failure = None
