@@ -115,6 +115,9 @@ def ask(store: Store, collection: Collection, question: Callable[[], T]) -> T:
             "the filter or the vector cannot be used", cause=str(problem)
         ) from problem
     except IndexFailed as problem:
+        if store.applier.behind is not None and not store.index.has(collection.id):
+            # Not made yet, for the reason that is told.
+            raise store.applier.behind from problem
         try:
             store.index.probe(collection.id, np.ones(collection.dimension or 1, np.float32))
         except (IndexFailed, IndexRefused) as worse:

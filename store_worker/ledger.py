@@ -70,14 +70,19 @@ class Ledger:
         return ledger
 
     def close(self) -> None:
-        """Write down how far the index is, fold the write-ahead log in, and close."""
+        """:meth:`tidy`, and close."""
         try:
-            with self.transaction():
-                pass
-            with translated(self.path):
-                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.tidy()
         finally:
             self.db.close()
+
+    def tidy(self) -> None:
+        """Write down how far the index is, and fold the write-ahead log in: up to 32 MiB of it stay
+        beside the ledger otherwise, however little was written."""
+        with self.transaction():
+            pass
+        with translated(self.path):
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def bytes(self) -> int:
         """Size on disk, the write-ahead log included."""

@@ -34,6 +34,8 @@ GROUP_ROWS = 500
 GROUP_BYTES = 16 * 1024 * 1024
 #: Reads answered before writes have their turn.
 READS_IN_A_ROW = 64
+#: Seconds without a call after which the ledger is tidied.
+QUIET_SECONDS = 5.0
 
 
 def serve(channel: Channel, config: Mapping[str, Any]) -> None:
@@ -109,6 +111,7 @@ class Service:
         self._reads: deque[Message] = deque()
         self._writes: deque[Message] = deque()
         self._dropped = 0
+        self._untidy = False
 
     def run(self) -> None:
         """Until "stop", or "drain" and nothing is left."""
@@ -120,6 +123,9 @@ class Service:
                 return
             if self._channel.stopping and idle and not arrived:
                 return
+            if idle and not arrived:
+                self._tidy()
+                continue
             self._channel.busy = True
             self._answer_reads()
             if self._caught_up():
@@ -129,7 +135,8 @@ class Service:
 
     def _take(self, *, wait: bool) -> bool:
         """Move what has arrived into the queues; whether anything had."""
-        delivery = self._channel.receive(None if wait else 0)
+        quiet = QUIET_SECONDS if self._untidy else None
+        delivery = self._channel.receive(quiet if wait else 0)
         arrived = delivery is not None
         while delivery is not None:
             message = delivery.message
@@ -193,6 +200,16 @@ class Service:
             return False
         return True
 
+    def _tidy(self) -> None:
+        self._untidy = False
+        try:
+            self._store.ledger.tidy()
+        except LedgerDamaged:
+            raise
+        except StorageError as problem:
+            # Nothing depends on it: it is done again after the next write.
+            self._channel.log.warning("the ledger was not tidied: %s", problem)
+
     def _write_group(self) -> None:
         if not self._writes:
             return
@@ -213,6 +230,7 @@ class Service:
                 raise
             self._channel.log.error("a group of %d writes failed: %s", len(group), problem)
             return
+        self._untidy = True
         self._channel.progress()
         try:
             self._store.applier.catch_up(self._between_steps)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from store_worker import ledger_chunks, ledger_collections, ledger_queries
 from store_worker.ledger import EPOCH_SHIFT, Ledger
 from store_worker.ledger_chunks import Row
+from thoth_core.errors import CollectionNotFound
 
 MODEL = {"name": "fake/1", "dimension": 1}
 VECTOR = b"\0\0\x80?"
@@ -195,3 +196,61 @@ def test_tombstones_of_epochs_that_nothing_can_come_from_are_pruned(tmp_path):
         kept = {id for (id,) in ledger.db.execute("SELECT id FROM tombstones")}
         ledger.close()
     assert kept == {"dead-second", "dead-third"}
+
+
+def test_a_rename_that_arrives_late_leaves_a_later_collection_of_that_name_alone(ledger):
+    upsert(ledger, 1, row("old"))
+    with ledger.transaction():
+        ledger_collections.drop(ledger, "notes", 6)
+    upsert(ledger, 7, row("new"))
+    with ledger.transaction(), pytest.raises(CollectionNotFound):
+        ledger_collections.rename(ledger, "notes", "papers", 5)
+    assert texts(ledger) == {"new": "t"}
+
+
+def test_a_drop_that_arrives_late_spares_a_collection_that_was_renamed_to_the_name(ledger):
+    upsert(ledger, 1, row("a"), name="papers")
+    with ledger.transaction():
+        ledger_collections.rename(ledger, "papers", "notes", 10)
+        ledger_collections.drop(ledger, "notes", 5)
+    assert texts(ledger) == {"a": "t"}
+    with ledger.transaction():
+        ledger_collections.drop(ledger, "notes", 11)
+    assert texts(ledger) == {}
+
+
+def test_a_late_write_to_a_former_name_does_not_outlive_a_drop_that_spared_later_rows(ledger):
+    upsert(ledger, 1, row("a"))
+    with ledger.transaction():
+        ledger_collections.rename(ledger, "notes", "papers", 10)
+    upsert(ledger, 13, row("later"), name="papers")
+    with ledger.transaction():
+        ledger_collections.drop(ledger, "papers", 12)
+    assert upsert(ledger, 9, row("ghost")) == [0]
+    assert texts(ledger, "papers") == {"later": "t"}
+
+
+def test_a_document_is_not_recorded_as_whole_when_a_chunk_of_it_is_gone_or_newer(ledger):
+    upsert(ledger, 1, row("a", source="f"), row("b", source="f"), row("c", source="g"))
+    delete(ledger, 2, "a")
+    replace(ledger, 3, "f", "h1", "a", "b")
+    upsert(ledger, 9, row("c", "other words", source="g"))
+    replace(ledger, 4, "g", "h2", "c")
+    collection = ledger_collections.require(ledger, "notes")
+    assert ledger_queries.documents(ledger, collection.id, None) == {}
+    replace(ledger, 10, "f", "h3", "b")
+    assert set(ledger_queries.documents(ledger, collection.id, None)) == {"f"}
+
+
+def test_a_page_of_a_collection_is_read_in_order_and_sorts_nothing(ledger):
+    upsert(ledger, 1, row("b"), row("a"))
+    upsert(ledger, 2, row("x"), name="other")
+    upsert(ledger, 3, row("c"))
+    asked: list[str] = []
+    ledger.db.set_trace_callback(asked.append)
+    collection = ledger_collections.require(ledger, "notes")
+    found = ledger_queries.page(ledger, collection.id, 2, 1, vectors=True)
+    ledger.db.set_trace_callback(None)
+    assert [chunk.id for chunk in found] == ["a", "c"]
+    plan = [row[3] for row in ledger.db.execute("EXPLAIN QUERY PLAN " + asked[-1])]
+    assert not any("TEMP B-TREE" in step for step in plan), plan
