@@ -88,6 +88,16 @@ def test_a_boot_failure_is_not_tried_again() -> None:
     assert slot.failure is None
 
 
+def test_a_boot_failure_that_may_pass_is_tried_again_now_and_then() -> None:
+    slot = make()
+    start(slot)
+    slot.failed_to_boot({"code": "storage", "message": "the disk is full"})
+    assert slot.died(1.0, died(boot_failure=True)) == []
+    assert slot.hopeless, "callers are told meanwhile"
+    assert slot.tick(30.9) == []
+    assert slot.tick(31.0) == [Spawn(slot.name)]
+
+
 def test_a_worker_that_was_stopped_is_never_started_again() -> None:
     slot = make()
     start(slot)

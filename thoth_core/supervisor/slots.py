@@ -45,6 +45,10 @@ ALIVE = frozenset(
 )
 
 
+#: Codes of boot failures that are tried again by themselves.
+PASSING = frozenset({"storage", "already_running"})
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """All in seconds, but for ``deaths``: how many in a row, without useful work, are too many."""
@@ -196,7 +200,7 @@ class Slot:
             return self.tick(now)
         if exit.boot_failure:
             self._enter(State.FAILED, now)
-            self._retry_at = None
+            self._retry_at = now + self.policy.failed_retry if self._may_pass() else None
             return []
         return self._after_death(now)
 
@@ -297,6 +301,11 @@ class Slot:
             self._enter(State.STOPPING, now)
             return [Tell(self.name, "stop")]
         return []
+
+    def _may_pass(self) -> bool:
+        """Whether what kept the worker from being set up may mend itself: a disk that is full, a
+        lock that somebody holds. A model that is not there, or a wrong setting, does not."""
+        return self.failure is not None and self.failure.get("code") in PASSING
 
     def _after_death(self, now: float) -> list[Action]:
         self.deaths += 1

@@ -51,6 +51,7 @@ class Channel:
         #: "" while there is work to wait for, then "drain" or "stop".
         self.stopping = ""
         self.busy = False
+        self.was_ready = False
         #: Further figures for the beats.
         self.vitals: dict[str, Any] = {}
         self._birth = birth
@@ -94,6 +95,7 @@ class Channel:
         self.send(Message("state", body={"state": state}))
 
     def ready(self, body: Mapping[str, Any]) -> None:
+        self.was_ready = True
         self.send(Message("ready", body=body))
 
     def request_stop(self, how: str = "stop") -> None:

@@ -72,6 +72,9 @@ def _serve(channel: Channel, serve: Serve) -> int:
         serve(channel, config)
     except ThothError as problem:
         channel.log.error("%s", problem)
+        if channel.was_ready:
+            # It was set up. If its successor cannot be, that one says why.
+            return 1
         channel.send(Message("failed", body=problem.to_dict()))
         return EXIT_BOOT
     except Exception:
