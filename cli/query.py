@@ -46,4 +46,5 @@ def query(
         shown = " ".join((hit.text or "").split())
         output.line("   " + (shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"))
     if not hits:
-        output.note(f"nothing was found in the collection {collection}")
+        which = " that matches the filter" if where or where_document else ""
+        output.note(f"nothing{which} was found in the collection {collection}")

@@ -171,7 +171,8 @@ class Crew:
         del self.children[child.slot]
         self.beats.pop(child.slot, None)
         exit = child.reap(now, time.time())
-        self._log.warning(
+        self._log.log(
+            logging.INFO if child.ended_by_us and not child.stalled else logging.WARNING,
             "worker %s (pid %d) ended: %s%s",
             child.slot,
             child.pid,
