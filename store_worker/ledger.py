@@ -176,9 +176,11 @@ class Ledger:
     # -- change log ---------------------------------------------------------------------------
 
     def log_changes(self, collection: int, ids: Sequence[str], op: str) -> None:
-        """Note that the index must be told of ``ids``; in the transaction that changes them."""
+        """Note that the index must be told of ``ids``; in the transaction that changes them, after
+        an upsert and before a delete."""
         self.db.executemany(
-            "INSERT INTO changes (collection, id, op) VALUES (?, ?, ?)",
+            "INSERT INTO changes (collection, id, op, row) VALUES (?1, ?2, ?3,"
+            " (SELECT row FROM chunks WHERE collection = ?1 AND id = ?2))",
             [(collection, each, op) for each in ids],
         )
 
@@ -187,8 +189,8 @@ class Ledger:
         with self.transaction():
             self.db.execute("DELETE FROM changes WHERE collection = ?", (collection,))
             self.db.execute(
-                "INSERT INTO changes (collection, id, op)"
-                " SELECT collection, id, 'upsert' FROM chunks WHERE collection = ? ORDER BY row",
+                "INSERT INTO changes (collection, id, op, row)"
+                " SELECT collection, id, 'upsert', row FROM chunks WHERE collection = ? ORDER BY row",
                 (collection,),
             )
 

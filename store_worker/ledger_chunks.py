@@ -158,10 +158,12 @@ def delete(ledger: Ledger, collection: Collection, number: int, ids: Sequence[st
         "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)",
         [(collection.id, id, number) for id in buried],
     )
-    ledger.db.executemany(
-        "DELETE FROM chunks WHERE collection = ? AND id = ?", [(collection.id, id) for id in gone]
-    )
     ledger.log_changes(collection.id, gone, "delete")
+    for table in ("chunks", "unindexed"):
+        ledger.db.executemany(
+            f"DELETE FROM {table} WHERE collection = ? AND id = ?",
+            [(collection.id, id) for id in gone],
+        )
     _outdate(ledger, collection, sources)
     return len(gone)
 
@@ -193,7 +195,8 @@ def replace_document(
         if not live or last > number:
             content_hash = None
     ledger.db.execute(
-        "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO documents (collection, source, content_hash, chunks, number)"
+        " VALUES (?, ?, ?, ?, ?)",
         (collection.id, source, content_hash, len(present) - removed, number),
     )
     return removed
@@ -291,6 +294,11 @@ def _apply(
         ],
     )
     ledger.log_changes(collection.id, [row.id for row in rows], "upsert")
+    # It is another row now, which the index may well take.
+    ledger.db.executemany(
+        "DELETE FROM unindexed WHERE collection = ? AND id = ?",
+        [(collection.id, row.id) for row in rows],
+    )
     ledger.db.executemany(
         "DELETE FROM tombstones WHERE collection = ? AND id = ?",
         [(collection.id, row.id) for row in rows if row.id in kept and kept[row.id].row is None],

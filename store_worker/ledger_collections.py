@@ -25,7 +25,9 @@ _NAMED = 20
 class Collection:
     """``model`` is the identity of the model of its vectors as canonical JSON, None as long as it
     has only the caller's own; ``number`` that of the write that made it, or of a drop that spared
-    what was written after it; ``named`` that of the rename to its present name."""
+    what was written after it; ``named`` that of the rename to its present name. ``space`` is how
+    nearness is measured (cosine, l2 or ip); ``replaces`` the collection whose place this one is to
+    take when it is complete."""
 
     id: int
     name: str
@@ -33,12 +35,14 @@ class Collection:
     dimension: int | None
     number: int
     named: int = 0
+    space: str = "cosine"
+    replaces: int | None = None
 
     def identity(self) -> dict[str, Any] | None:
         return json.loads(self.model) if self.model else None
 
 
-_COLUMNS = "SELECT id, name, model, dimension, number, named FROM collections"
+_COLUMNS = "SELECT id, name, model, dimension, number, named, space, replaces FROM collections"
 
 
 def find(ledger: Ledger, name: str) -> Collection | None:
@@ -209,12 +213,18 @@ def drop(ledger: Ledger, name: str, number: int) -> bool:
     ).fetchone()[0]
     if later:
         ledger.db.execute(
-            "INSERT INTO changes (collection, id, op) SELECT collection, id, 'delete'"
+            "INSERT INTO changes (collection, id, op, row) SELECT collection, id, 'delete', row"
             " FROM chunks WHERE collection = ? AND number <= ?",
             bound,
         )
     else:
         ledger.db.execute("DELETE FROM changes WHERE collection = ?", (collection.id,))
+    ledger.db.execute("DELETE FROM staged WHERE collection = ?", (collection.id,))
+    ledger.db.execute(
+        "DELETE FROM unindexed WHERE collection = ?1 AND id IN"
+        " (SELECT id FROM chunks WHERE collection = ?1 AND number <= ?2)",
+        bound,
+    )
     for table in ("chunks", "tombstones"):
         ledger.db.execute(f"DELETE FROM {table} WHERE collection = ? AND number <= ?", bound)
     if later:

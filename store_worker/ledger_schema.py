@@ -89,8 +89,46 @@ ALTER TABLE collections ADD COLUMN named INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX chunks_order ON chunks (collection);
 """
 
+# collections.space: how nearness is measured there; collections.replaces: of a generation that is
+# being made, the collection whose place it is to take (it is hidden until then).
+# changes.row: the row in chunks, so that whoever follows the log need not look an id up.
+# unindexed: chunks that no index takes, because it ends the process that tries.
+# stages, staged: what an ingest run has stored of documents that are not committed yet; the stage's
+# number is the write number of its begin. documents.begun: that of the run that wrote them last.
+_VERSION_3 = """
+ALTER TABLE collections ADD COLUMN space TEXT NOT NULL DEFAULT 'cosine'
+    CHECK (space IN ('cosine', 'l2', 'ip'));
+ALTER TABLE collections ADD COLUMN replaces INTEGER;
+ALTER TABLE changes ADD COLUMN row INTEGER;
+ALTER TABLE documents ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE unindexed (
+    collection INTEGER NOT NULL REFERENCES collections(id),
+    id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (collection, id)
+) WITHOUT ROWID;
+
+CREATE TABLE stages (number INTEGER PRIMARY KEY, at REAL NOT NULL);
+
+CREATE TABLE staged (
+    stage INTEGER NOT NULL REFERENCES stages(number) ON DELETE CASCADE,
+    collection INTEGER NOT NULL REFERENCES collections(id),
+    source TEXT NOT NULL,
+    id TEXT NOT NULL,
+    computed INTEGER NOT NULL,
+    text_hash TEXT,
+    metadata TEXT,
+    text TEXT,
+    vector BLOB NOT NULL,
+    UNIQUE (stage, collection, source, id)
+);
+CREATE INDEX staged_reuse ON staged (text_hash) WHERE computed = 1;
+CREATE INDEX staged_collection ON staged (collection);
+"""
+
 #: Statements that lead from version n to n + 1, at place n.
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def migrate(db: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
