@@ -1,0 +1,189 @@
+"""Makes a healthy database of what can be read of a damaged ``chroma.sqlite3``.
+
+A garbled page holds some rows of one table; they are stepped over by their row numbers, and
+counted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: The tables that are read, and their columns.
+_TABLES = {
+    "databases": ("id", "name", "tenant_id"),
+    "collections": ("id", "name", "dimension", "database_id", "config_json_str", "schema_str"),
+    "collection_metadata": (
+        "collection_id",
+        "key",
+        "str_value",
+        "int_value",
+        "float_value",
+        "bool_value",
+    ),
+    "segments": ("id", "type", "scope", "collection"),
+    "segment_metadata": (
+        "segment_id",
+        "key",
+        "str_value",
+        "int_value",
+        "float_value",
+        "bool_value",
+    ),
+    "max_seq_id": ("segment_id", "seq_id"),
+    "embeddings": ("id", "segment_id", "embedding_id", "seq_id"),
+    "embedding_metadata": (
+        "id",
+        "key",
+        "string_value",
+        "int_value",
+        "float_value",
+        "bool_value",
+    ),
+    "embedding_metadata_array": (
+        "id",
+        "key",
+        "string_value",
+        "int_value",
+        "float_value",
+        "bool_value",
+    ),
+    "embedding_fulltext_search_content": ("id", "c0"),
+    "embeddings_queue": (
+        "seq_id",
+        "topic",
+        "id",
+        "operation",
+        "vector",
+        "encoding",
+        "metadata",
+    ),
+}
+_INDEXES = (
+    "CREATE INDEX s1 ON segments (collection)",
+    "CREATE INDEX s2 ON collection_metadata (collection_id)",
+    "CREATE INDEX s3 ON segment_metadata (segment_id)",
+    "CREATE INDEX s4 ON embeddings (segment_id, id)",
+    "CREATE INDEX s5 ON embedding_metadata (id)",
+    "CREATE INDEX s6 ON embedding_metadata_array (id)",
+    "CREATE INDEX s7 ON embedding_fulltext_search_content (id)",
+    "CREATE INDEX s8 ON embeddings_queue (topic, seq_id)",
+)
+_LAST = 2**62
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Of ``table``: how many gaps there are in what was read, and how many row numbers they span:
+    at most so many rows are lost. ``at_most`` is None if its end, or all of it, could not be read.
+    """
+
+    table: str
+    gaps: int
+    at_most: int | None
+
+
+def salvage(db: sqlite3.Connection, target: Path) -> list[Loss]:
+    """Copy what ``db`` has into a new database ``target``; what could not be read.
+
+    A table that cannot be found at all is empty in ``target``. ``sqlite3.DatabaseError`` when not
+    even the list of tables can be read.
+    """
+    # Otherwise SQLite reads nothing of a file with fewer pages than its header says.
+    db.execute("PRAGMA writable_schema = ON")
+    names = {str(name) for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    losses = []
+    out = sqlite3.connect(target, isolation_level=None)
+    try:
+        out.execute("PRAGMA journal_mode = OFF")
+        out.execute("PRAGMA synchronous = OFF")
+        out.execute("BEGIN")
+        for table, columns in _TABLES.items():
+            # No types, so that each value stays what it is.
+            out.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+            loss = _copy(db, out, table, columns) if table in names else None
+            if loss:
+                losses.append(loss)
+        for statement in _INDEXES:
+            out.execute(statement)
+        out.execute("COMMIT")
+    finally:
+        out.close()
+    return losses
+
+
+def _copy(
+    db: sqlite3.Connection, out: sqlite3.Connection, table: str, columns: tuple[str, ...]
+) -> Loss | None:
+    try:
+        there = {str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")}
+    except sqlite3.DatabaseError:
+        return Loss(table, 1, None)
+    chosen = ", ".join(each if each in there else "NULL" for each in columns)
+    insert = f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})"
+    reader = _Reader(db, f"SELECT rowid, {chosen} FROM {table} NOT INDEXED WHERE rowid >= ?")
+    batch = []
+    for row in reader.rows():
+        batch.append(row)
+        if len(batch) >= _BATCH:
+            out.executemany(insert, batch)
+            batch.clear()
+    out.executemany(insert, batch)
+    if not reader.gaps:
+        return None
+    return Loss(table, reader.gaps, None if reader.open_end else reader.span)
+
+
+class _Reader:
+    """Reads a table by row numbers, and goes on behind whatever cannot be read."""
+
+    def __init__(self, db: sqlite3.Connection, query: str) -> None:
+        self._db = db
+        self._query = query + " ORDER BY rowid"
+        self.gaps = 0
+        self.span = 0
+        self.open_end = False
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        at: int | None = -_LAST
+        while at is not None:
+            try:
+                for number, *values in self._db.execute(self._query, (at,)):
+                    yield tuple(values)
+                    at = int(number) + 1
+                return
+            except sqlite3.DatabaseError:
+                self.gaps += 1
+                behind = self._behind(max(at, 0))
+                if behind is None:
+                    self.open_end = True
+                else:
+                    self.span += behind - max(at, 0)
+                at = behind
+
+    def _behind(self, bad: int) -> int | None:
+        """The next row number after ``bad`` that can be read from, or None."""
+        step = 1
+        while not self._good(bad + step):
+            step *= 2
+            if step > _LAST:
+                return None
+        low, high = bad + step // 2, bad + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._good(middle):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _good(self, number: int) -> bool:
+        try:
+            self._db.execute(self._query + " LIMIT 1", (number,)).fetchone()
+        except sqlite3.DatabaseError:
+            return False
+        return True
