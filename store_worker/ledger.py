@@ -190,7 +190,8 @@ class Ledger:
             self.db.execute("DELETE FROM changes WHERE collection = ?", (collection,))
             self.db.execute(
                 "INSERT INTO changes (collection, id, op, row)"
-                " SELECT collection, id, 'upsert', row FROM chunks WHERE collection = ? ORDER BY row",
+                " SELECT collection, id, 'upsert', row FROM chunks WHERE collection = ?"
+                " ORDER BY row",
                 (collection,),
             )
 
