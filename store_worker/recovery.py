@@ -1,0 +1,436 @@
+"""What is done with the index and when: check, open, fill, follow, rebuild. Pure decisions.
+
+The index can be thrown away, so nothing here tries to save one. What it must tell apart is damage,
+which only a new index mends, from a process that somebody else ended, which harms nothing, and from
+a row that ends whatever index takes it, which must not cost the others their index.
+
+The keeper carries the steps out. While there is no index that is known to be good the ledger's
+vectors are scanned, so none of this keeps a search or a write waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+#: Signals that a process ends itself by, through its native code.
+NATIVE = frozenset({"SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP"})
+#: Those that somebody else sends.
+KILLED = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"})
+
+#: What is asked before the index serves, and what writes to it.
+OPENING = frozenset({"verify", "plan", "reconcile", "sample"})
+WRITING = frozenset({"apply", "fill", "rows"})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``*_deaths`` are in a row without success; times are in seconds."""
+
+    #: The index was checked before it is opened, so once may have been chance.
+    native_opening_deaths: int = 2
+    other_opening_deaths: int = 2
+    #: Somebody who kills harms nothing, but a machine that runs out of memory looks the same.
+    killed_opening_deaths: int = 5
+    writing_deaths: int = 4
+    searching_deaths: int = 3
+    #: Rebuilds in a row that came to nothing.
+    rebuilds: int = 3
+    first_delay: float = 0.1
+    longest_delay: float = 30.0
+    #: After that no room was left, or the folder could not be used; and after giving up.
+    storage_retry: float = 2.0
+    given_up_retry: float = 600.0
+    #: Share of the sampled vectors that must be found.
+    found: float = 0.99
+    #: Share of the rows that may differ and still be told again one by one.
+    differing: float = 0.2
+    #: Changes after which the index is put on disk for good.
+    settle_changes: int = 5000
+    batch: int = 500
+
+
+class Stage(StrEnum):
+    DOWN = "down"
+    CHECKING = "checking"
+    OPENING = "opening"
+    SERVING = "serving"
+    #: To be set aside.
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Rows of a collection that the index has yet to be given, outside the change log: those after
+    ``after`` and up to ``upto``."""
+
+    after: int
+    upto: int
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Rows that a process died of writing, and so are written with nothing else. ``deaths`` count
+    from when it was these and no others."""
+
+    collection: int
+    ids: tuple[str, ...]
+    deaths: int = 1
+
+
+# -- steps --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """End the process; another is started."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """End the process and begin a new index in an empty folder."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    op: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+Step = Spawn | Replace | SetAside | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """``applied`` and ``last`` are sequence numbers: how far the index is, and the log.
+    ``renamed``: the ledger's collections are no longer those that the index was given."""
+
+    now: float
+    applied: int
+    last: int
+    renamed: bool = False
+    quiet: bool = False
+
+
+class Recovery:
+    """``generation`` counts the indexes that were begun; ``fills`` what the present one lacks."""
+
+    def __init__(
+        self,
+        generation: int = 1,
+        fills: Mapping[int, Fill] | None = None,
+        *,
+        clean: bool = False,
+        policy: Policy | None = None,
+    ) -> None:
+        self.policy = policy or Policy()
+        self.generation = generation
+        self.fills: dict[int, Fill] = dict(fills or {})
+        self.stage = Stage.DOWN
+        #: Why the present index was begun, or what is wrong.
+        self.reason = ""
+        #: A search by its own vectors found them.
+        self.trusted = False
+        self.restarts = 0
+        self.groups: list[Group] = []
+        #: Rows that were found to end every process, for the keeper to write down.
+        self.hopeless: list[Group] = []
+        self._rebuilding = bool(fills)
+        self._compare = not clean
+        self._planned = self._attached = False
+        self._again = False
+        self._settled = 0
+        self._written = 0
+        self._retry_at = 0.0
+        self._paused_until = 0.0
+        self._gave_up = False
+        self._rebuilds = 0
+        #: In a row without success.
+        self._deaths = 0
+        self._opening = {"native": 0, "killed": 0, "other": 0}
+        self._writing = 0
+        self._searching = 0
+        self._failures = 0
+        #: The last process ended while it wrote: only a write that goes well says that it is over.
+        self._ended_writing = False
+
+    # -- what is told to others ---------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        if self._gave_up:
+            return "damaged"
+        if self._rebuilding or self.stage is Stage.DAMAGED:
+            return "rebuilding"
+        if self.stage is Stage.SERVING and self.trusted and not self.groups:
+            return "healthy"
+        return "verifying"
+
+    @property
+    def serves(self) -> bool:
+        """Whether the index may be asked."""
+        return self.state == "healthy"
+
+    @property
+    def wakes_at(self) -> float | None:
+        """When :meth:`next` may have something new though nothing happened."""
+        if self.stage is Stage.DOWN:
+            return self._retry_at
+        return self._paused_until or None
+
+    # -- what to do ---------------------------------------------------------------------------
+
+    def next(self, at: Situation) -> Step | None:
+        """What to do now, while no answer is awaited."""
+        if self.stage is Stage.DOWN:
+            return Spawn() if at.now >= self._retry_at else None
+        if self.stage is Stage.DAMAGED:
+            return SetAside(self.reason)
+        if at.now < self._paused_until:
+            return None
+        self._paused_until = 0.0
+        if self.stage is Stage.CHECKING:
+            # One that is being filled differs from the ledger, naturally.
+            return Ask("verify", {"compare": self._compare and not self._rebuilding})
+        if self.stage is Stage.OPENING:
+            if not self._planned:
+                return Ask("plan")
+            if not self._attached:
+                return Ask("reconcile")
+            return self._sample(at)
+        return self._serve(at)
+
+    def _serve(self, at: Situation) -> Step | None:
+        policy = self.policy
+        if at.renamed:
+            return Ask("reconcile")
+        if self._again:
+            return self._sample(at)
+        if at.applied < at.last:
+            return Ask(
+                "apply", {"after": at.applied, "limit": policy.batch, "skip": self._skipped()}
+            )
+        if self._written - self._settled >= policy.settle_changes and not self.groups:
+            return Ask("settle")
+        for collection, fill in self.fills.items():
+            fields = {"collection": collection, "after": fill.after, "upto": fill.upto}
+            return Ask("fill", fields | {"limit": policy.batch, "skip": self._skipped()})
+        if self.groups:
+            group = self.groups[0]
+            return Ask("rows", {"collection": group.collection, "ids": list(group.ids)})
+        if not self.trusted:
+            return self._sample(at)
+        if at.quiet and self._written > self._settled:
+            return Ask("settle")
+        return None
+
+    def _sample(self, at: Situation) -> Step:
+        return Ask("sample", {"after": at.applied, "skip": self._skipped()})
+
+    def _skipped(self) -> list[list[Any]]:
+        return [[group.collection, list(group.ids)] for group in self.groups]
+
+    # -- what came of it ----------------------------------------------------------------------
+
+    def spawned(self) -> None:
+        self.restarts += 1
+        self.stage = Stage.CHECKING
+        self.trusted = self._planned = self._attached = self._again = False
+
+    def spawn_failed(self, now: float, reason: str) -> None:
+        self.reason = reason
+        self._down(now)
+
+    def verified(self, findings: Sequence[str], differing: int, rows: int) -> bool:
+        """The files were checked, and ``differing`` of ``rows`` are not as in the ledger; whether
+        these are to be told again."""
+        if findings:
+            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+            self._damaged(f"{findings[0]}{more}")
+            return False
+        if differing > max(self.policy.batch, self.policy.differing * rows):
+            self._damaged(f"{differing:,} of {rows:,} rows are not as they were stored")
+            return False
+        if self.stage is Stage.CHECKING:
+            self.stage = Stage.OPENING
+        self._compare = False
+        return differing > 0
+
+    def planned(self, missing: Mapping[int, Fill]) -> None:
+        """The index lacks these collections: all their rows are to be given to it. The keeper has
+        written that down before it tells."""
+        self._planned = True
+        self.fills.update(missing)
+        self._rebuilding = self._rebuilding or bool(missing)
+
+    def reconciled(self) -> None:
+        self._attached = True
+        if self.stage is Stage.OPENING and self._rebuilding:
+            # A sample says something when all is there.
+            self.stage = Stage.SERVING
+
+    def sampled(self, asked: int, found: int) -> None:
+        if asked and found < self.policy.found * asked:
+            self._damaged(f"a search finds {found} of {asked} sampled vectors")
+            return
+        self.trusted, self._again = True, False
+        self._opening = dict.fromkeys(self._opening, 0)
+        if not self._ended_writing:
+            self._deaths = self._failures = 0
+        self.stage = Stage.SERVING
+        if not self.fills and not self.groups:
+            self._rebuilding = self._gave_up = False
+            self._rebuilds = 0
+
+    def wrote(self, op: str, changes: int, fill: tuple[int, Fill | None] | None = None) -> None:
+        """``apply``, ``fill`` or ``rows`` is done. ``fill`` says what is left of a collection."""
+        self._written += max(changes, 1)
+        self._writing = self._deaths = self._failures = 0
+        self._ended_writing = False
+        if op == "rows" and self.groups:
+            del self.groups[0]
+        if fill is not None:
+            collection, left = fill
+            if left is None:
+                self.fills.pop(collection, None)
+            else:
+                self.fills[collection] = left
+
+    def dropped(self, collections: Iterable[int]) -> None:
+        """These collections are no more."""
+        gone = set(collections)
+        self.fills = {c: fill for c, fill in self.fills.items() if c not in gone}
+        self.groups = [group for group in self.groups if group.collection not in gone]
+
+    def searched(self) -> None:
+        self._searching = self._failures = 0
+
+    def settled(self) -> None:
+        self._settled = self._written
+
+    def no_room(self, now: float) -> None:
+        """The disk or the ledger could not be used; it is tried again."""
+        self._paused_until = now + self.policy.storage_retry
+
+    # -- what goes wrong ----------------------------------------------------------------------
+
+    def failed(self, now: float, op: str, reason: str) -> Step | None:
+        """The index answered ``op`` with an error of its own."""
+        self.reason = reason
+        if op in OPENING:
+            self._damaged(reason)
+            return None
+        self._failures += 1
+        if op in WRITING:
+            self._ended_writing = True
+            if self._failures > 1:
+                self._damaged(reason)
+                return None
+            self._compare = True
+            self._down(now)
+            return Replace()
+        # One search or filter may be its undoing; whether others work is looked at.
+        self._again = True
+        return None
+
+    def died(
+        self, now: float, op: str, signal: str | None, in_hand: Mapping[int, Sequence[str]]
+    ) -> None:
+        """The process ended while it was at ``op``, having ``in_hand`` to write."""
+        policy = self.policy
+        native = signal in NATIVE
+        self._compare = True
+        self._ended_writing = self._ended_writing or op in WRITING
+        self.reason = f"the index process ended by {signal or 'itself'}" + (
+            f" during {op}" if op else ""
+        )
+        if op in OPENING:
+            kind = "native" if native else "killed" if signal in KILLED else "other"
+            self._opening[kind] += 1
+            limits = (
+                ("native", policy.native_opening_deaths),
+                ("killed", policy.killed_opening_deaths),
+                ("other", policy.other_opening_deaths),
+            )
+            if any(self._opening[name] >= limit for name, limit in limits):
+                self._damaged(self.reason)
+                return
+        elif op in WRITING and native:
+            self._writing += 1
+            if self._writing >= policy.writing_deaths:
+                self._damaged(self.reason)
+                return
+            self._suspect(op, in_hand)
+        elif native:
+            self._searching += 1
+            if self._searching >= policy.searching_deaths:
+                self._damaged(self.reason)
+                return
+        self._down(now)
+
+    def set_aside(self, now: float, fills: Mapping[int, Fill]) -> None:
+        """The folder is away; the next index is to be filled."""
+        self.generation += 1
+        self.fills = dict(fills)
+        self.groups = []
+        self._rebuilding, self._rebuilds = True, self._rebuilds + 1
+        self._opening = dict.fromkeys(self._opening, 0)
+        self._writing = self._searching = self._failures = self._deaths = 0
+        self._written = self._settled = 0
+        self.trusted = False
+        self._down(now)
+        if self._rebuilds > self.policy.rebuilds:
+            self._gave_up, self._rebuilds = True, 0
+            self._retry_at = now + self.policy.given_up_retry
+
+    def try_again(self, now: float) -> None:
+        """Somebody asks for the index: one that was given up is begun again."""
+        if self._gave_up and self.stage is Stage.DOWN:
+            self._retry_at = now
+
+    def check(self) -> None:
+        """The files were checked while the index served; its answers are looked at too."""
+        self._again = True
+
+    # -- within -------------------------------------------------------------------------------
+
+    def _damaged(self, reason: str) -> None:
+        self.reason, self.stage, self.trusted = reason, Stage.DAMAGED, False
+
+    def _down(self, now: float) -> None:
+        self.stage, self.trusted = Stage.DOWN, False
+        self._deaths += 1
+        delay = 0.0
+        if self._deaths > 1:
+            delay = min(
+                self.policy.longest_delay, self.policy.first_delay * 2 ** (self._deaths - 2)
+            )
+        self._retry_at = now + delay
+
+    def _suspect(self, op: str, in_hand: Mapping[int, Sequence[str]]) -> None:
+        """Of the rows in hand one may be what the process died of."""
+        if op != "rows" or not self.groups:
+            self.groups += [Group(c, tuple(ids)) for c, ids in in_hand.items() if ids]
+            return
+        group = self.groups.pop(0)
+        group.deaths += 1
+        if len(group.ids) > 1:
+            # To the end, so that what is well is written between two deaths.
+            half = len(group.ids) // 2
+            self.groups += [
+                Group(group.collection, group.ids[:half], 0),
+                Group(group.collection, group.ids[half:], 0),
+            ]
+        elif group.deaths > 1:
+            self.hopeless.append(group)
+        else:
+            self.groups.append(group)
