@@ -19,6 +19,8 @@ COMMANDS = {
     "embed": ("cli.embed", "embed", "Turn texts into vectors."),
     "collections": ("cli.collections", "collections", "List, create, rename, delete collections."),
     "stats": ("cli.stats", "stats", "How much is stored."),
+    "export": ("cli.transfer", "export", "Write collections to a file that others can read."),
+    "import": ("cli.transfer", "import_", "Bring in what export wrote."),
     "delete": ("cli.delete", "delete", "Delete chunks by id or by filter."),
     "config": ("cli.config", "config", "Show the settings and where they come from."),
 }

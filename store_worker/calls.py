@@ -55,6 +55,14 @@ def strings(body: Body, name: str) -> list[str] | None:
     return value
 
 
+def number_of(body: Body) -> int:
+    """The number of a write."""
+    number = body.get("number")
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**63:
+        raise ProtocolError("a write without its number")
+    return number
+
+
 def parallel(body: Body, name: str, length: int) -> list[Any]:
     """A list with one element for each id; Nones if it is not there."""
     value = body.get(name)

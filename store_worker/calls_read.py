@@ -19,6 +19,7 @@ from store_worker.calls import (
     text_of,
     whole,
 )
+from store_worker.calls_snapshot import SNAPSHOT_READS
 from store_worker.ledger_collections import Collection
 from store_worker.ledger_queries import Chunk
 from store_worker.store import Store
@@ -153,6 +154,7 @@ READS: Mapping[str, Callable[[Store, Body, Buffers], Answer]] = {
     "collections": collections,
     "stats": stats,
     "documents": documents,
+    **SNAPSHOT_READS,
 }
 
 

@@ -18,6 +18,7 @@ from store_worker.calls import (
     text_of,
     texts_of,
 )
+from store_worker.calls_restore import RESTORES
 from store_worker.ledger_chunks import Row, Wanted
 from store_worker.store import Store
 from thoth_core.errors import InvalidInput, ProtocolError
@@ -204,6 +205,7 @@ WRITES: Mapping[str, Callable[[Store, Body, Buffers], dict[str, Any]]] = {
     "rename_collection": _rename_collection,
     "delete_collection": _delete_collection,
     "replace_document": _replace_document,
+    **RESTORES,
 }
 #: All kinds that go through a transaction.
 KINDS = frozenset(WRITES) | {"remember"}

@@ -69,6 +69,20 @@ class Ledger:
                 raise
         return ledger
 
+    @classmethod
+    def reader(cls, path: Path) -> Ledger:
+        """The ledger at ``path``, which another process has open, to read what it has committed."""
+        with translated(path):
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            db = sqlite3.connect(uri, uri=True, isolation_level=None)
+            try:
+                db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+                db.execute("PRAGMA query_only = ON")
+                return cls(db, path)
+            except BaseException:
+                db.close()
+                raise
+
     def close(self) -> None:
         """:meth:`tidy`, and close."""
         try:

@@ -135,7 +135,8 @@ class Service:
 
     def _take(self, *, wait: bool) -> bool:
         """Move what has arrived into the queues; whether anything had."""
-        quiet = QUIET_SECONDS if self._untidy else None
+        # A snapshot keeps the write-ahead log from being folded in, and has to end by itself.
+        quiet = QUIET_SECONDS if self._untidy or self._store.snapshots else None
         delivery = self._channel.receive(quiet if wait else 0)
         arrived = delivery is not None
         while delivery is not None:
@@ -201,6 +202,10 @@ class Service:
         return True
 
     def _tidy(self) -> None:
+        self._store.snapshots.expire()
+        if self._store.snapshots:
+            # SQLite would wait for who reads, and everybody for it.
+            return
         self._untidy = False
         try:
             self._store.ledger.tidy()
@@ -231,6 +236,7 @@ class Service:
             self._channel.log.error("a group of %d writes failed: %s", len(group), problem)
             return
         self._untidy = True
+        self._store.snapshots.expire()
         self._channel.progress()
         try:
             self._store.applier.catch_up(self._between_steps)

@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from store_worker.applier import Applier, IndexBroken
 from store_worker.index import Index, IndexFailed, IndexRefused
 from store_worker.ledger import Ledger
+from store_worker.snapshots import Snapshots
 from thoth_core.errors import LedgerDamaged, StorageError
 
 #: Versions told at READY.
@@ -29,6 +30,7 @@ class Store:
     index: Index
     applier: Applier
     now: Callable[[], float]
+    snapshots: Snapshots = field(default_factory=Snapshots)
 
     @classmethod
     def open(
@@ -63,6 +65,7 @@ class Store:
 
     def close(self) -> None:
         """Close both; what cannot be written now is replayed at the next start."""
+        self.snapshots.close_all()
         try:
             self.ledger.close()
         finally:

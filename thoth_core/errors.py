@@ -144,6 +144,12 @@ class CollectionExists(ThothError):
     code = "collection_exists"
 
 
+class Conflict(ThothError):
+    """What the call builds on was changed or removed by another one meanwhile. Nothing was done."""
+
+    code = "conflict"
+
+
 class AuthenticationFailed(ThothError):
     """No key, or a key that the provider refuses."""
 
@@ -209,6 +215,19 @@ class VersionMismatch(ThothError):
     code = "version_mismatch"
 
 
+class SnapshotLost(ThothError):
+    """The state of the store that was being read page by page is not kept any more."""
+
+    code = "snapshot_lost"
+
+
+class ExportDamaged(ThothError):
+    """A file that was to be imported is not as its manifest says; ``details`` has ``file``,
+    ``expected`` and ``found`` where that is known. Nothing of it was stored."""
+
+    code = "export_damaged"
+
+
 class ProtocolError(ThothError):
     """Frames that are no message of this protocol."""
 
@@ -269,6 +288,7 @@ BY_CODE: Mapping[str, type[ThothError]] = _table(
         ModelMismatch,
         CollectionNotFound,
         CollectionExists,
+        Conflict,
         AuthenticationFailed,
         QuotaExceeded,
         Overloaded,
@@ -278,6 +298,8 @@ BY_CODE: Mapping[str, type[ThothError]] = _table(
         ServiceStopping,
         AlreadyRunning,
         VersionMismatch,
+        SnapshotLost,
+        ExportDamaged,
         ProtocolError,
         RequestTooLarge,
         WorkerFailed,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support.service import RealService, wait_for
-from thoth_core import AsyncThoth, Thoth
+from thoth_core import AsyncThoth, ExportReport, ImportReport, Thoth
 from thoth_core.errors import Cancelled
 
 DIMENSION = 32
@@ -63,26 +63,33 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
         "query": ("one", 3, None, None, None, "NAME"),
         "query_many": (["one", "two"], 2, {"n": 1}, None, None, "NAME"),
         "search": (vector, 2, None, None, None, "NAME"),
+        "export": (str(tmp_path / "NAME.zip"),),
         "delete": (["i"], None, None, "NAME"),
+        "delete_collection": ("NAME",),
+        "import_": (str(tmp_path / "NAME.zip"), ["NAME"], "NAME"),
         "rename_collection": ("NAME", "NAME-2"),
-        "delete_collection": ("NAME-2",),
     }
     only_looked_at = {"model", "dimension", "collections", "stats", "status"}
     assert set(calls) | only_looked_at | {"close", "settings", "differing"} == public(Thoth)
 
-    def given(values: tuple[Any, ...], name: str) -> tuple[Any, ...]:
-        return tuple(v.replace("NAME", name) if isinstance(v, str) else v for v in values)
+    def given(values: Any, name: str) -> Any:
+        if not isinstance(values, tuple | list):
+            return values.replace("NAME", name) if isinstance(values, str) else values
+        return type(values)(given(v, name) for v in values)
 
     def plain(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             return value.tolist()
         if isinstance(value, list) and type(value) is not list:
             return {**vars(value), "ids": len(value)}
+        if isinstance(value, ExportReport | ImportReport):
+            return value.chunks
         return value
 
     async def through_async() -> dict[str, Any]:
         async with AsyncThoth(running.settings(), autostart=False) as thoth:
             out = {n: plain(await getattr(thoth, n)(*given(v, "async"))) for n, v in calls.items()}
+            assert await thoth.delete_collection("async-2")
             out["model"], out["dimension"] = await thoth.model(), await thoth.dimension()
             assert [c.name for c in await thoth.collections()] == []
             assert (await thoth.stats())["collections"] == []
@@ -94,7 +101,7 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
         direct = {n: plain(getattr(thoth, n)(*given(v, "other"))) for n, v in calls.items()}
         direct["model"], direct["dimension"] = thoth.model, thoth.dimension
     assert (direct["model"], direct["dimension"]) == ("fake/32", DIMENSION)
-    assert direct["count"] == 5
+    assert direct["count"] == direct["export"] == direct["import_"] == 5
     for found in (through, direct):
         # Ids of what was ingested are made from the collection's name.
         found["query"] = [(hit.text, hit.score) for hit in found["query"]]

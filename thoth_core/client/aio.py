@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
@@ -14,7 +14,9 @@ from thoth_core.client.requests import Plan
 from thoth_core.client.results import (
     AddReport,
     Collection,
+    ExportReport,
     Hit,
+    ImportReport,
     IngestProgress,
     IngestReport,
     Metadata,
@@ -26,11 +28,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from thoth_core.client.ingest import Ingest
+    from thoth_core.client.transfer import OnChunks
     from thoth_core.vectors import Vectors
 
 T = TypeVar("T")
 
 OnProgress = Callable[[IngestProgress], None]
+
+
+class _Work(Protocol):
+    def cancel(self) -> None: ...
 
 
 class AsyncThoth(Client):
@@ -244,7 +251,40 @@ class AsyncThoth(Client):
         told = tell if on_progress is not None else None
         return Ingest(self._connection, self._calls, self._settings, collection, told)
 
-    async def _aside(self, work: Ingest, run: Callable[[], T]) -> T:
+    async def export(
+        self,
+        path: str | PathLike[str],
+        collections: Iterable[str] | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> ExportReport:
+        """As :meth:`Thoth.export`. ``on_progress`` is called in the event loop."""
+        from thoth_core.client.exporting import Export
+
+        work = Export(self._connection, _in_loop(on_progress))
+        return await self._aside(
+            work, lambda: work.run(path, collections, checked_deadline(deadline))
+        )
+
+    async def import_(
+        self,
+        path: str | PathLike[str],
+        collections: Iterable[str] | None = None,
+        as_name: str | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> ImportReport:
+        """As :meth:`Thoth.import_`. ``on_progress`` is called in the event loop."""
+        from thoth_core.client.importing import Import
+
+        work = Import(self._connection, self._calls, _in_loop(on_progress))
+        return await self._aside(
+            work, lambda: work.run(path, collections, as_name, checked_deadline(deadline))
+        )
+
+    async def _aside(self, work: _Work, run: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(run)
         except asyncio.CancelledError:
@@ -269,3 +309,14 @@ class AsyncThoth(Client):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _in_loop(on_progress: OnChunks | None) -> OnChunks | None:
+    if on_progress is None:
+        return None
+    loop, tell = asyncio.get_running_loop(), on_progress
+    return lambda done, total: _posted(loop, tell, done, total)
+
+
+def _posted(loop: asyncio.AbstractEventLoop, tell: OnChunks, done: int, total: int) -> None:
+    loop.call_soon_threadsafe(tell, done, total)

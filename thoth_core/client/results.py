@@ -150,6 +150,35 @@ class IngestReport:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote: ``collections`` has name, chunks and documents of each. ``begun_anew``
+    is how often it had to begin again because the store died under it."""
+
+    path: str
+    bytes: int
+    collections: list[dict[str, Any]]
+    begun_anew: int = 0
+
+    @property
+    def chunks(self) -> int:
+        return sum(each["chunks"] for each in self.collections)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import stored, under the names that it has now. ``resumed`` of the chunks were there
+    already from an import of the same file that was ended."""
+
+    path: str
+    collections: list[dict[str, Any]]
+    resumed: int = 0
+
+    @property
+    def chunks(self) -> int:
+        return sum(each["chunks"] for each in self.collections)
+
+
 def reason_of(error: ThothError) -> str:
     """Why a file failed, in one line."""
     reason = error.details.get("reason") or error.cause

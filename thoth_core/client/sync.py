@@ -13,7 +13,9 @@ from thoth_core.client.requests import Plan
 from thoth_core.client.results import (
     AddReport,
     Collection,
+    ExportReport,
     Hit,
+    ImportReport,
     IngestProgress,
     IngestReport,
     Metadata,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from thoth_core.client.ingest import Ingest
+    from thoth_core.client.transfer import OnChunks
     from thoth_core.vectors import Vectors
 
 T = TypeVar("T")
@@ -251,6 +254,43 @@ class Thoth(Client):
         from thoth_core.client.ingest import Ingest
 
         return Ingest(self._connection, self._calls, self._settings, collection, on_progress)
+
+    def export(
+        self,
+        path: str | PathLike[str],
+        collections: Iterable[str] | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> ExportReport:
+        """Write collections (all, if none are named) to the file ``path``: ids, texts, metadata,
+        vectors and documents as they are at one moment, whatever is written meanwhile. A file that
+        was there is replaced when the new one is whole. ``on_progress`` is called in this thread
+        with the chunks that are done, and all."""
+        from thoth_core.client.exporting import Export
+
+        work = Export(self._connection, on_progress)
+        return work.run(path, collections, checked_deadline(deadline))
+
+    def import_(
+        self,
+        path: str | PathLike[str],
+        collections: Iterable[str] | None = None,
+        as_name: str | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> ImportReport:
+        """Bring the collections of an exported file in (or those that are named; a single one under
+        the name ``as_name``), all of them or none. Nothing is embedded.
+
+        Raises :class:`ExportDamaged` before anything is stored when the file is not as its manifest
+        says, and :class:`CollectionExists` when a name is taken.
+        """
+        from thoth_core.client.importing import Import
+
+        work = Import(self._connection, self._calls, on_progress)
+        return work.run(path, collections, as_name, checked_deadline(deadline))
 
     def status(self) -> dict[str, Any]:
         """What the supervisor says of itself, its workers and its queue. Starts nothing:

@@ -13,7 +13,22 @@ from thoth_core.validation import check_texts
 from thoth_core.wire import MAX_TEXTS, Buffer, Message
 
 #: Requests that the store answers by itself; dispatch only orders and repeats them.
-READS = frozenset({"search", "get", "count", "collections", "stats", "documents"})
+READS = frozenset(
+    {
+        "search",
+        "get",
+        "count",
+        "collections",
+        "stats",
+        "documents",
+        "snapshot_open",
+        "snapshot_page",
+        "snapshot_documents",
+        "snapshot_close",
+    }
+)
+#: Those of them that nobody waits for: an export reads on and on.
+BULK_READS = frozenset({"snapshot_page", "snapshot_documents"})
 WRITES = frozenset(
     {
         "upsert",
@@ -22,11 +37,19 @@ WRITES = frozenset(
         "rename_collection",
         "delete_collection",
         "replace_document",
+        "restore",
+        "restore_documents",
+        "restore_finish",
     }
 )
 #: Requests whose texts an embed worker turns into vectors first.
 EMBEDDED = frozenset({"embed", "add", "query"})
 KINDS = READS | WRITES | EMBEDDED
+
+#: Requests that are about no collection, or about several.
+_NAMELESS = frozenset(
+    {"embed", "collections", "stats", "snapshot_open", "snapshot_close", "restore_finish"}
+)
 
 #: An ``embed`` up to these bounds is interactive: somebody waits for it.
 SMALL_TEXTS = 16
@@ -167,11 +190,11 @@ def check(message: Message, max_chars: int) -> list[tuple[int, dict[str, Any]]]:
     if not 0 < len(message.id) <= 64:
         raise ProtocolError("a request needs an id of 1 to 64 characters")
     body = message.body
-    if message.kind != "embed" and message.kind not in ("collections", "stats"):
+    if message.kind not in _NAMELESS:
         name = body.get("collection")
         if not isinstance(name, str) or not name:
             raise InvalidInput("the call names no collection")
-    if message.kind in ("upsert", "search") and (
+    if message.kind in ("upsert", "search", "restore") and (
         len(message.buffers) != 1 or len(message.buffers[0].shape) != 2
     ):
         raise InvalidInput(f"a {message.kind} needs its vectors, as one array of two dimensions")
@@ -222,4 +245,4 @@ def is_interactive(message: Message) -> bool:
         return len(texts) <= SMALL_TEXTS and (
             sum(len(t) for t in texts if isinstance(t, str)) <= SMALL_CHARS
         )
-    return message.kind == "query" or message.kind in READS
+    return message.kind == "query" or message.kind in READS - BULK_READS
