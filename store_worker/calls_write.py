@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from store_worker import ledger_chunks, ledger_collections
+from store_worker import calls_documents, ledger_chunks, ledger_collections, ledger_staging
 from store_worker.calls import (
     Body,
     Buffers,
@@ -13,13 +13,14 @@ from store_worker.calls import (
     ask,
     filters_of,
     metadata_of,
+    number_of,
     parallel,
     strings,
     text_of,
     texts_of,
 )
 from store_worker.calls_restore import RESTORES
-from store_worker.ledger_chunks import Row, Wanted
+from store_worker.ledger_chunks import Row, Wanted, Written
 from store_worker.store import Store
 from thoth_core.errors import InvalidInput, ProtocolError
 from thoth_core.ids import text_hash
@@ -84,29 +85,34 @@ def _upsert(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
                 computed=model is not None,
             )
         )
-    collection = ledger_collections.for_write(
-        store.ledger,
-        text_of(body, "collection"),
-        _number(body),
-        model,
-        int(vectors.shape[1]) if rows else None,
-    )
-    if collection is None:
-        result: dict[str, Any] = {
-            "written": 0,
-            "unchanged": 0,
-            "superseded": list(range(len(ids))),
-        }
-    else:
-        done = ledger_chunks.upsert(store.ledger, collection, _number(body), rows)
-        result = {
-            "written": done.written,
-            "unchanged": done.unchanged,
-            "superseded": done.superseded,
-        }
+    done = _written(store, body, rows, int(vectors.shape[1]) if rows else None)
+    result: dict[str, Any] = {
+        "written": done.written,
+        "unchanged": done.unchanged,
+        "superseded": done.superseded,
+    }
     if "indices" in body:
         result["indices"] = body["indices"]
     return result
+
+
+def _written(store: Store, body: Body, rows: list[Row], dimension: int | None) -> Written:
+    stage, number, model = calls_documents.stage_of(body), number_of(body), body.get("model")
+    late = Written(superseded=list(range(len(rows))))
+    if stage is not None:
+        if model is None:
+            raise InvalidInput("only texts that are embedded can be staged")
+        calls_documents.check_sources(rows)
+        if not ledger_staging.is_open(store.ledger, stage):
+            return late
+    collection = ledger_collections.for_write(
+        store.ledger, text_of(body, "collection"), number, model, dimension
+    )
+    if collection is None:
+        return late
+    if stage is None:
+        return ledger_chunks.upsert(store.ledger, collection, number, rows)
+    return ledger_staging.stage_rows(store.ledger, collection, number, stage, rows, store.now())
 
 
 def _have(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
@@ -123,14 +129,19 @@ def _have(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
     for index, id in enumerate(ids):
         metadata, source = metadata_of(metadatas[index], index)
         wanted.append(Wanted(id, texts[index], metadata, source, hashes[index]))
-    number = _number(body)
+    number, stage = number_of(body), calls_documents.stage_of(body)
+    if stage is not None:
+        calls_documents.check_sources(wanted)
     collection = ledger_collections.for_write(
         store.ledger, text_of(body, "collection"), number, model
     )
     if collection is None:
         everything = list(range(len(ids)))
         return {"unchanged": [], "superseded": everything, "reused": [], "missing": []}
-    had = ledger_chunks.have(store.ledger, collection, number, wanted)
+    if stage is None:
+        had = ledger_chunks.have(store.ledger, collection, number, wanted)
+    else:
+        had = ledger_staging.have(store.ledger, collection, number, stage, wanted, store.now())
     return {
         "unchanged": had.unchanged,
         "superseded": had.superseded,
@@ -147,7 +158,7 @@ def _delete(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
             "delete needs ids, where or where_document",
             fix="to delete everything: thoth collections delete NAME",
         )
-    name, number = text_of(body, "collection"), _number(body)
+    name, number = text_of(body, "collection"), number_of(body)
     collection, dropped = ledger_collections.current(store.ledger, name, number)
     if dropped:
         return {"deleted": 0}
@@ -165,7 +176,7 @@ def _delete(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
 
 
 def _create_collection(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
-    name, number = text_of(body, "collection"), _number(body)
+    name, number = text_of(body, "collection"), number_of(body)
     found, dropped = ledger_collections.current(store.ledger, name, number)
     made = ledger_collections.for_write(store.ledger, name, number, body.get("model"))
     return {"created": found is None and not dropped and made is not None}
@@ -173,28 +184,13 @@ def _create_collection(store: Store, body: Body, buffers: Buffers) -> dict[str, 
 
 def _rename_collection(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
     name, to = text_of(body, "collection"), text_of(body, "to")
-    ledger_collections.rename(store.ledger, name, to, _number(body))
+    ledger_collections.rename(store.ledger, name, to, number_of(body))
     return {}
 
 
 def _delete_collection(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
     name = text_of(body, "collection")
-    return {"deleted": ledger_collections.drop(store.ledger, name, _number(body))}
-
-
-def _replace_document(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
-    ids = strings(body, "ids") or []
-    content_hash = body.get("content_hash")
-    if content_hash is not None:
-        content_hash = text_of(body, "content_hash")
-    name, number = text_of(body, "collection"), _number(body)
-    collection = ledger_collections.for_write(store.ledger, name, number, None)
-    if collection is None:
-        return {"removed": 0}
-    removed = ledger_chunks.replace_document(
-        store.ledger, collection, number, text_of(body, "source"), content_hash, ids
-    )
-    return {"removed": removed}
+    return {"deleted": ledger_collections.drop(store.ledger, name, number_of(body))}
 
 
 WRITES: Mapping[str, Callable[[Store, Body, Buffers], dict[str, Any]]] = {
@@ -204,7 +200,8 @@ WRITES: Mapping[str, Callable[[Store, Body, Buffers], dict[str, Any]]] = {
     "create_collection": _create_collection,
     "rename_collection": _rename_collection,
     "delete_collection": _delete_collection,
-    "replace_document": _replace_document,
+    "begin_ingest": calls_documents.begin_ingest,
+    "replace_document": calls_documents.replace_document,
     **RESTORES,
 }
 #: All kinds that go through a transaction.
@@ -217,13 +214,6 @@ def _ids(body: Body) -> list[str]:
         raise ProtocolError("the call has no list of ids")
     check_ids(ids)
     return ids
-
-
-def _number(body: Body) -> int:
-    number = body.get("number")
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 2**63:
-        raise ProtocolError("a write without its number")
-    return number
 
 
 def _dimension(model: Any) -> int | None:

@@ -116,7 +116,7 @@ def have(ledger: Ledger, collection: Collection, number: int, wanted: Sequence[W
             renumber.append(each.id)
             continue
         if each.text_hash not in found:
-            found[each.text_hash] = _computed(ledger, collection, each.text_hash)
+            found[each.text_hash] = computed(ledger, collection, each.text_hash)
         source = found[each.text_hash]
         if source is None:
             result.missing.append(position)
@@ -175,10 +175,12 @@ def replace_document(
     source: str,
     content_hash: str | None,
     ids: Sequence[str],
+    begun: int | None = None,
 ) -> int:
     """Record the document ``source`` as consisting of ``ids`` and delete its other chunks; how many
     were deleted. ``content_hash`` None records that the document is gone. If one of ``ids`` is not
-    there, or was written later, the document is not as told, and the hash is not recorded."""
+    there, or was written later, the document is not as told, and the hash is not recorded.
+    ``begun`` is the stage of the run; a write without one began when it was accepted."""
     recorded = ledger.db.execute(
         "SELECT number FROM documents WHERE collection = ? AND source = ?", (collection.id, source)
     ).fetchone()
@@ -195,11 +197,40 @@ def replace_document(
         if not live or last > number:
             content_hash = None
     ledger.db.execute(
-        "INSERT OR REPLACE INTO documents (collection, source, content_hash, chunks, number)"
-        " VALUES (?, ?, ?, ?, ?)",
-        (collection.id, source, content_hash, len(present) - removed, number),
+        "INSERT OR REPLACE INTO documents"
+        " (collection, source, content_hash, chunks, number, begun) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            collection.id,
+            source,
+            content_hash,
+            len(present) - removed,
+            number,
+            number if begun is None else begun,
+        ),
     )
     return removed
+
+
+def live(ledger: Ledger, collection: Collection, ids: Sequence[str]) -> dict[str, Row]:
+    """The live ones of ``ids`` as they would be written again."""
+    kept = _kept(ledger, collection, ids)
+    return {id: each.row for id, each in kept.items() if each.row is not None}
+
+
+def computed(
+    ledger: Ledger, collection: Collection, text_hash: str
+) -> tuple[bytes, str | None] | None:
+    """A vector that the collection's model computed of this text, with the text: from a live chunk
+    of any collection, or from one that a run has staged."""
+    for table in ("chunks", "staged"):
+        found = ledger.db.execute(
+            f"SELECT vector, text FROM {table} WHERE computed = 1 AND text_hash = ?"
+            " AND collection IN (SELECT id FROM collections WHERE model = ?) LIMIT 1",
+            (text_hash, collection.model),
+        ).fetchone()
+        if found is not None:
+            return found[0], found[1]
+    return None
 
 
 def _late(old: _Kept | None, number: int, replaced: bool) -> bool:
@@ -248,17 +279,6 @@ def _replaced(
     named = [source for source in sources if source is not None]
     found = select_bound(ledger, sql, collection.id, named)
     return {source for source, recorded in found if recorded > number}
-
-
-def _computed(
-    ledger: Ledger, collection: Collection, text_hash: str
-) -> tuple[bytes, str | None] | None:
-    found = ledger.db.execute(
-        "SELECT vector, text FROM chunks WHERE computed = 1 AND text_hash = ?"
-        " AND collection IN (SELECT id FROM collections WHERE model = ?) LIMIT 1",
-        (text_hash, collection.model),
-    ).fetchone()
-    return (found[0], found[1]) if found else None
 
 
 def _apply(

@@ -208,7 +208,8 @@ def drop(ledger: Ledger, name: str, number: int) -> bool:
     bound = (collection.id, number)
     later = ledger.db.execute(
         "SELECT EXISTS (SELECT 1 FROM chunks WHERE collection = ?1 AND number > ?2)"
-        " OR EXISTS (SELECT 1 FROM tombstones WHERE collection = ?1 AND number > ?2)",
+        " OR EXISTS (SELECT 1 FROM tombstones WHERE collection = ?1 AND number > ?2)"
+        " OR EXISTS (SELECT 1 FROM staged WHERE collection = ?1 AND number > ?2)",
         bound,
     ).fetchone()[0]
     if later:
@@ -219,13 +220,12 @@ def drop(ledger: Ledger, name: str, number: int) -> bool:
         )
     else:
         ledger.db.execute("DELETE FROM changes WHERE collection = ?", (collection.id,))
-    ledger.db.execute("DELETE FROM staged WHERE collection = ?", (collection.id,))
     ledger.db.execute(
         "DELETE FROM unindexed WHERE collection = ?1 AND id IN"
         " (SELECT id FROM chunks WHERE collection = ?1 AND number <= ?2)",
         bound,
     )
-    for table in ("chunks", "tombstones"):
+    for table in ("chunks", "tombstones", "staged"):
         ledger.db.execute(f"DELETE FROM {table} WHERE collection = ? AND number <= ?", bound)
     if later:
         ledger.db.execute("DELETE FROM documents WHERE collection = ? AND number <= ?", bound)

@@ -94,7 +94,8 @@ CREATE INDEX chunks_order ON chunks (collection);
 # changes.row: the row in chunks, so that whoever follows the log need not look an id up.
 # unindexed: chunks that no index takes, because it ends the process that tries.
 # stages, staged: what an ingest run has stored of documents that are not committed yet; the stage's
-# number is the write number of its begin. documents.begun: that of the run that wrote them last.
+# number is the write number of its begin. A row with an empty vector stands for the live chunk that
+# is like it. documents.begun: the stage of the run that wrote them last.
 _VERSION_3 = """
 ALTER TABLE collections ADD COLUMN space TEXT NOT NULL DEFAULT 'cosine'
     CHECK (space IN ('cosine', 'l2', 'ip'));
@@ -116,6 +117,7 @@ CREATE TABLE staged (
     collection INTEGER NOT NULL REFERENCES collections(id),
     source TEXT NOT NULL,
     id TEXT NOT NULL,
+    number INTEGER NOT NULL,
     computed INTEGER NOT NULL,
     text_hash TEXT,
     metadata TEXT,

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from store_worker import ledger_staging
 from store_worker.applier import Applier, IndexBroken
 from store_worker.index import Index, IndexFailed, IndexRefused
 from store_worker.ledger import Ledger
@@ -51,6 +52,9 @@ class Store:
                 index = Index.open(data_dir / "chroma", ledger.ident, critical)
             except (IndexFailed, IndexRefused) as problem:
                 raise IndexBroken(f"the index cannot be opened: {problem}") from problem
+            # A full disk is no reason not to serve what can be read.
+            with contextlib.suppress(StorageError), ledger.transaction():
+                ledger_staging.prune(ledger, now())
             store = cls(ledger, index, Applier(ledger, index, log), now)
             progress()
             # A full disk is no reason not to serve what can be read: see Applier.behind.

@@ -26,7 +26,7 @@ KINDS = {
     "front": [
         *("hello", "embed", "add", "query", "upsert", "search", "get", "delete", "count"),
         *("collections", "create_collection", "rename_collection", "delete_collection"),
-        *("stats", "documents", "replace_document", "ping", "cancel"),
+        *("stats", "documents", "begin_ingest", "replace_document", "ping", "cancel"),
     ],
     "control": ["ping", "status", "hello"],
     "back": ["hello", "state", "ready", "failed", "beat", "started", "done", "handed", "result"],

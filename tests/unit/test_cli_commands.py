@@ -70,6 +70,7 @@ def store(message: Message, reply: Reply) -> None:
         "delete_collection": {"deleted": True},
         "stats": {"collections": [{"name": "abc", "chunks": 9}], "ledger_bytes": 5_000_000},
         "documents": {"documents": {}},
+        "begin_ingest": {"stage": 1},
         "replace_document": {"removed": 0},
         "status": {
             "state": "degraded",

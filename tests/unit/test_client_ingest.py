@@ -13,6 +13,7 @@ import pytest
 from tests.unit.fake_service import FakeService, Reply, private_settings, result
 from thoth_core import (
     AsyncThoth,
+    Conflict,
     DeadlineExceeded,
     IngestProgress,
     PoisonInput,
@@ -25,11 +26,14 @@ from thoth_core.wire import Message, error_message
 
 
 class Store:
-    """Chunks and documents as a service keeps them; ``poison`` refuses texts that hold it."""
+    """Chunks and documents as a service keeps them; ``poison`` refuses texts that hold it.
+    ``answers`` are bodies that replacements get instead of the usual."""
 
     def __init__(self) -> None:
         self.chunks: dict[str, tuple[str, dict[str, Any]]] = {}
         self.documents: dict[str, dict[str, Any]] = {}
+        self.staged: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.answers: list[dict[str, Any] | Conflict] = []
         self.embedded = 0
         self.fatal = False
         self.open = self.most_open = 0
@@ -39,9 +43,12 @@ class Store:
         if message.kind == "documents":
             known = {s: self.documents[s] for s in body["sources"] if s in self.documents}
             reply(result(message, documents=known))
+        elif message.kind == "begin_ingest":
+            reply(result(message, stage=7))
         elif message.kind == "add" and self.fatal:
             reply(error_message(QuotaExceeded("no money"), message.id))
         elif message.kind == "add":
+            assert body["stage"] == 7
             reply(Message("progress", message.id, body={"done": 1, "total": len(body["texts"])}))
             errors = []
             for i, (id, text, metadata) in enumerate(
@@ -50,17 +57,28 @@ class Store:
                 if "poison" in text:
                     errors.append([i, PoisonInput("it kills", indices=[i]).to_dict()])
                 else:
-                    self.chunks[id] = (text, metadata)
+                    self.staged[id] = (text, metadata)
                     self.embedded += 1
             done = len(body["ids"]) - len(errors)
             reply(result(message, embedded=done, tokens=done, superseded=[], errors=errors))
         elif message.kind == "replace_document":
+            assert body["stage"] == 7
+            special = self.answers.pop() if self.answers else None
+            if isinstance(special, Conflict):
+                reply(error_message(special, message.id))
+                return
+            if special is not None:
+                reply(result(message, **special))
+                return
             source, ids = body["source"], set(body["ids"])
+            self.chunks |= {id: self.staged.pop(id) for id in ids if id in self.staged}
             old = {i for i, (_, m) in self.chunks.items() if m["source"] == source} - ids
             for id in old:
                 del self.chunks[id]
-            self.documents[source] = {"content_hash": body["content_hash"], "chunks": len(ids)}
-            reply(result(message, removed=len(old)))
+            self.documents.pop(source, None)
+            if body["content_hash"] is not None:
+                self.documents[source] = {"content_hash": body["content_hash"], "chunks": len(ids)}
+            reply(result(message, removed=len(old), superseded=False))
 
 
 @pytest.fixture
@@ -155,6 +173,80 @@ def test_a_file_with_a_bad_chunk_is_reported_and_the_others_are_done(
         assert str(notes / "bad.txt") not in store.documents
         (notes / "bad.txt").write_text("Here is none.")
         assert thoth.ingest([notes / "bad.txt"]).new == 1
+
+
+def test_a_bad_chunk_is_left_out_of_its_file_which_is_tried_again_by_the_next_ingest(
+    settings: Settings, tmp_path: Path
+) -> None:
+    good = "\n\n".join(f"Paragraph {i} of a text that goes on and on." for i in range(8))
+    file = tmp_path / "file.txt"
+    store = Store()
+    with FakeService(settings, store), Thoth(settings, autostart=False) as thoth:
+        file.write_text(good)
+        assert thoth.ingest([file]).new == 1
+        before = {text for text, _ in store.chunks.values()}
+        file.write_text(good + "\n\nHere is poison, in a sentence of its own that is long enough.")
+        report = thoth.ingest([file])
+        [(source, error)] = report.failed
+        assert (source, type(error)) == (str(file), PoisonInput)
+        assert (report.new, report.changed, report.chunks) == (0, 0, 0)
+        after = {text for text, _ in store.chunks.values()}
+        assert len(after & before) >= len(before) - 1
+        assert not any("poison" in text for text in after)
+        assert store.documents == {}
+        file.write_text(good)
+        assert thoth.ingest([file]).new == 1
+    assert {text for text, _ in store.chunks.values()} == before
+
+
+def test_a_file_of_bad_chunks_alone_leaves_what_was_there(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.txt"
+    file.write_text("Good.")
+    store = Store()
+    with FakeService(settings, store) as service, Thoth(settings, autostart=False) as thoth:
+        thoth.ingest([file])
+        file.write_text("Now it is poison.")
+        assert [source for source, _ in thoth.ingest([file]).failed] == [str(file)]
+        assert len(service.of("replace_document")) == 1
+    assert [text for text, _ in store.chunks.values()] == ["Good."]
+
+
+def test_a_run_begins_once_and_only_when_there_is_something_to_store(
+    settings: Settings, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "PACK_TEXTS", 7)
+    with FakeService(settings, Store()) as service, Thoth(settings, autostart=False) as thoth:
+        thoth.ingest([notes])
+        assert len(service.of("add")) > 1
+        assert len(service.of("begin_ingest")) == 1
+        thoth.ingest([notes])
+        assert len(service.of("begin_ingest")) == 1
+
+
+def test_a_file_that_a_later_run_stored_counts_as_unchanged(
+    settings: Settings, notes: Path
+) -> None:
+    store = Store()
+    store.answers.append({"removed": 0, "superseded": True})
+    with FakeService(settings, store), Thoth(settings, autostart=False) as thoth:
+        report = thoth.ingest([notes])
+    assert (report.new, report.unchanged, report.failed) == (5, 1, [])
+    assert report.chunks == len(store.chunks)
+
+
+def test_a_file_whose_chunks_are_gone_is_reported_and_the_others_are_done(
+    settings: Settings, notes: Path
+) -> None:
+    store = Store()
+    store.answers.append(Conflict("2 of 9 chunks are gone", fix="run the same ingest again"))
+    with FakeService(settings, store), Thoth(settings, autostart=False) as thoth:
+        report = thoth.ingest([notes])
+    assert report.new == 5
+    [(source, error)] = report.failed
+    assert (Path(source).parent, type(error)) == (notes, Conflict)
+    assert error.fix == "run the same ingest again"
 
 
 def test_an_empty_file_is_recorded_and_takes_its_old_chunks_away(

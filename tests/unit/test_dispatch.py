@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from thoth_core.errors import Cancelled, DeadlineExceeded, ModelNotRunning, Overloaded, from_dict
+from thoth_core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelNotRunning,
+    Overloaded,
+    from_dict,
+)
 from thoth_core.supervisor.board import Stalled, ToClient, ToStore, ToWorker
 from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.wire import Message
@@ -227,3 +234,24 @@ def test_an_idle_worker_is_never_stalled_nor_one_while_the_loop_stood_still() ->
     dispatch.stood_still(500.0)
     dispatch.tick(1500.0)
     assert not [a for a in dispatch.actions() if isinstance(a, Stalled)]
+
+
+def test_the_store_is_told_the_stage_of_an_add_with_both_of_its_calls() -> None:
+    dispatch = ready()
+    for id, stage in (("staged", {"stage": 7}), ("plain", {})):
+        ask(dispatch, "add", id, collection="c", ids=["a"], texts=["x"], **stage)
+        [have] = [a.message for a in dispatch.actions() if isinstance(a, ToStore)]
+        assert (have.kind, have.body.get("stage")) == ("have", stage.get("stage"))
+        missing = {"unchanged": [], "superseded": [], "reused": [], "missing": [0]}
+        answer = Message("result", have.id, have.attempt, "s1", body=missing)
+        dispatch.store_message(0.0, answer)
+        [unit] = to_workers(dispatch)
+        assert unit.message.body["store"]["body"].get("stage") == stage.get("stage")
+
+
+def test_a_stage_that_is_no_number_is_refused() -> None:
+    dispatch = ready()
+    for n, stage in enumerate(("7", True, 1.5, [])):
+        ask(dispatch, "add", f"r{n}", collection="c", ids=["a"], texts=["x"], stage=stage)
+        [refused] = to_clients(dispatch.actions())
+        assert isinstance(from_dict(refused.body), InvalidInput)

@@ -106,6 +106,7 @@ class Calls(HouseCalls):
         ids: Iterable[str] | None,
         collection: str | None,
         on_progress: Callable[[int, int], None] | None = None,
+        stage: int | None = None,
     ) -> Plan[AddReport]:
         """Store texts; those that are refused do not keep the others out. What is wrong with no
         text in particular (no key, a worker that cannot be kept running) is raised."""
@@ -127,6 +128,8 @@ class Calls(HouseCalls):
                 some_ids, some_texts, some_metadatas = picked(good[cut], whole, texts, columns)
                 body: dict[str, Any] = {"collection": name, "ids": some_ids, "texts": some_texts}
                 body |= self._asked
+                if stage is not None:
+                    body["stage"] = stage
                 if any(some_metadatas):
                     body["metadatas"] = some_metadatas
                 yield Request("add", body, on_progress=on_progress)

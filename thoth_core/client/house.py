@@ -140,18 +140,33 @@ class HouseCalls:
 
         return Plan(requests, combine)
 
+    def begin_ingest(self, collection: str | None) -> Plan[int]:
+        """The stage of a new run: what is added to it is unseen until its document is replaced."""
+        request = Request("begin_ingest", {"collection": self._name(collection)})
+        return single(request, lambda m: number(m.body.get("stage")))
+
     def replace_document(
-        self, source: str, content_hash: str, ids: Sequence[str], collection: str | None
-    ) -> Plan[int]:
-        """Record that ``source`` now consists of ``ids``; the number of old chunks deleted."""
-        body = {
+        self,
+        source: str,
+        content_hash: str | None,
+        ids: Sequence[str],
+        collection: str | None,
+        stage: int,
+    ) -> Plan[bool]:
+        """Make ``source`` consist of ``ids``, which were added to ``stage``, from one moment to the
+        next. False if a run that began later has written it: then that one counts. A hash of None
+        says that it does not have all its chunks. :class:`Conflict` if some of ``ids`` are gone.
+        """
+        body: dict[str, Any] = {
             "collection": self._name(collection),
             "source": source,
             "content_hash": content_hash,
             "ids": list(ids),
+            "stage": stage,
         }
-        request = Request("replace_document", body)
-        return single(request, lambda m: number(m.body.get("removed")))
+        return single(
+            Request("replace_document", body), lambda m: not m.body.get("superseded", False)
+        )
 
 
 def _pages(

@@ -1,7 +1,9 @@
 """Files into a collection: read, cut, compare, store, and replace what was there.
 
-Reading and cutting go on while up to four calls are under way. A file is recorded only when all
-its chunks are on disk, so whatever ends an ingest, the next one does what is missing and no more.
+Reading and cutting go on while up to four calls are under way. Chunks are stored unseen, in the
+stage of this run; when all of a file are on disk they take the place of the old ones in one step.
+So whatever ends an ingest, each file is there wholly as it was or wholly as it is, and the next
+ingest does what is missing and no more.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from thoth_core.documents.discover import Failed, Found, discover, printable
 from thoth_core.encoding import TextEncoding, load_encoding
 from thoth_core.errors import (
     Cancelled,
+    Conflict,
     DeadlineExceeded,
     InvalidInput,
     RequestTooLarge,
@@ -70,6 +73,7 @@ class Ingest:
         self._packs: list[Pack] = []
         self._total = self._finished = self._read = self._stored = 0
         self._source = ""
+        self._stage: int | None = None
 
     def cancel(self) -> None:
         """From any thread: end with :class:`Cancelled` as soon as may be."""
@@ -167,6 +171,7 @@ class Ingest:
             tokenizer=encoding,
             markdown=document.markdown,
         )
+        self._begun()
         file = file_of(self._collection, document.source, state, known is not None, chunks)
         self._read += len(chunks)
         if not chunks:
@@ -177,6 +182,16 @@ class Ingest:
                 self._send_pack()
 
     # ---- storing
+
+    def _begun(self) -> int:
+        """The stage of this run, which begins with its first file that is to be stored."""
+        if self._stage is None:
+            begun: list[int] = []
+            self._submit("begin", self._calls.begin_ingest(self._collection), begun.append)
+            while not begun:
+                self._wait()
+            self._stage = begun[0]
+        return self._stage
 
     def _send_pack(self) -> None:
         pack, self._pack = self._pack, Pack()
@@ -189,7 +204,12 @@ class Ingest:
             self._events.put(lambda: self._progressed(pack, done))
 
         plan = self._calls.add(
-            pack.texts, pack.metadatas, pack.ids, self._collection, on_progress=progress
+            pack.texts,
+            pack.metadatas,
+            pack.ids,
+            self._collection,
+            on_progress=progress,
+            stage=self._begun(),
         )
         self._packs.append(pack)
         self._submit(
@@ -211,22 +231,30 @@ class Ingest:
         self._packs.remove(pack)
         self._stored += len(pack)
         for file in finished:
-            if file.failed is None:
+            if file.failed is None or file.stored():
                 self._record(file)
             else:
-                # What is stored of it stays, and the next ingest tries it again.
+                # Nothing came of it: what was there stays, and the next ingest tries it again.
                 self._failed(file.source, file.failed)
                 self._finished += 1
 
     def _record(self, file: File) -> None:
         self._make_room("record", RECORDS)
+        # A file with bad chunks is stored without them, but not known as done.
+        content_hash = file.content_hash if file.failed is None else None
         plan = self._calls.replace_document(
-            file.source, file.content_hash, file.ids, self._collection
+            file.source, content_hash, file.stored(), self._collection, self._begun()
         )
 
-        def recorded(removed: int) -> None:
-            del removed
+        def recorded(taken: bool) -> None:
             self._finished += 1
+            if file.failed is not None:
+                self._failed(file.source, file.failed)
+                return
+            if not taken:
+                # A run that began later has read and stored it.
+                self._report.unchanged += 1
+                return
             self._report.chunks += len(file.ids)
             if file.known:
                 self._report.changed += 1
@@ -260,8 +288,8 @@ class Ingest:
             del self._open[future]
             try:
                 value = plan.combine(future.result())
-            except (InvalidInput, RequestTooLarge) as error:
-                # About these texts; others may do better.
+            except (InvalidInput, RequestTooLarge, Conflict) as error:
+                # About these texts, or this file; others may do better.
                 if refused is None:
                     raise
                 refused(error)

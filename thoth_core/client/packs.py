@@ -20,7 +20,9 @@ PACK_BYTES = 2 * 1024 * 1024
 
 @dataclass(slots=True, eq=False)
 class File:
-    """One document on its way. ``known``: the collection holds an older state of it."""
+    """One document on its way. ``known``: the collection holds an older state of it. ``bad`` are
+    the ids of chunks that were refused; ``refused`` says that whole calls were, so that it is not
+    known what of it could be stored."""
 
     source: str
     content_hash: str
@@ -28,6 +30,12 @@ class File:
     ids: list[str]
     left: int
     failed: ThothError | None = None
+    bad: set[str] = field(default_factory=set)
+    refused: bool = False
+
+    def stored(self) -> list[str]:
+        """The ids that the document can consist of."""
+        return [] if self.refused else [id for id in self.ids if id not in self.bad]
 
 
 @dataclass(slots=True)
@@ -61,12 +69,14 @@ class Pack:
         for index, error in report.failed:
             file = self.files[index]
             file.failed = file.failed or error
+            file.bad.add(self.ids[index])
         return self._answered()
 
     def refused(self, error: ThothError) -> list[File]:
         """Book that the whole call was refused."""
         for file in self.files:
             file.failed = file.failed or error
+            file.refused = True
         return self._answered()
 
     def _answered(self) -> list[File]:

@@ -117,7 +117,8 @@ class IngestProgress:
 @dataclass(slots=True)
 class IngestReport:
     """What became of the files of an ingest. ``failed`` has (source, error) for each that was not
-    taken in whole; ``chunks`` counts those of new and changed files."""
+    taken in whole; ``unchanged`` counts besides what had not changed what another ingest, which
+    began later, stored meanwhile; ``chunks`` counts those of new and changed files."""
 
     new: int = 0
     changed: int = 0

@@ -11,7 +11,7 @@ from typing import Any
 from thoth_core.ids import text_hash
 from thoth_core.supervisor.board import Board, ToStore, ToWorker
 from thoth_core.supervisor.pool import Worker
-from thoth_core.supervisor.requests import WRITES, Call, Phase, Unit
+from thoth_core.supervisor.requests import WRITES, Call, Phase, Unit, staged
 from thoth_core.wire import Message
 
 #: Units that may be with the store at once; and so many more that somebody waits for, so that a
@@ -117,7 +117,7 @@ def _for_store(board: Board, unit: Unit) -> dict[str, Any]:
         "hashes": [text_hash(given["texts"][i]) for i in unit.items],
         "number": board.number(unit.request),
         "model": board.model,
-    }
+    } | staged(given)
 
 
 def _send_call(board: Board, call: Call) -> None:

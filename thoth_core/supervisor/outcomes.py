@@ -10,7 +10,7 @@ from thoth_core.ids import text_hash
 from thoth_core.supervisor.assign import send_again
 from thoth_core.supervisor.board import Board, ToClient
 from thoth_core.supervisor.pool import Worker
-from thoth_core.supervisor.requests import Call, Phase, Request, Unit
+from thoth_core.supervisor.requests import Call, Phase, Request, Unit, staged
 from thoth_core.wire import Buffer, Message
 
 #: A unit that its worker refuses for a passing reason is tried so often.
@@ -122,7 +122,7 @@ def look_up(board: Board, request: Request) -> None:
         "hashes": [text_hash(texts[i]) for i in items],
         "metadatas": [metadatas[i] for i in items],
         "model": board.model,
-    }
+    } | staged(request.body)
     board.ask(request, "have", body)
 
 

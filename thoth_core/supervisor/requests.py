@@ -36,6 +36,7 @@ WRITES = frozenset(
         "create_collection",
         "rename_collection",
         "delete_collection",
+        "begin_ingest",
         "replace_document",
         "restore",
         "restore_documents",
@@ -220,6 +221,9 @@ def check(message: Message, max_chars: int) -> list[tuple[int, dict[str, Any]]]:
             not isinstance(metadatas, list) or len(metadatas) != len(texts)
         ):
             raise InvalidInput("the metadatas are no list as long as the texts")
+        stage = body.get("stage")
+        if stage is not None and (isinstance(stage, bool) or not isinstance(stage, int)):
+            raise InvalidInput("the stage is no number")
     return [(index, error.to_dict()) for index, error in check_texts(texts, max_chars)]
 
 
@@ -236,6 +240,11 @@ def check_model(body: Mapping[str, Any], running: Mapping[str, Any] | None) -> N
             cause="a data directory has one service, and that service one model",
             fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={wanted} thoth-supervisor start",
         )
+
+
+def staged(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the store is told of an ``add`` that belongs to a run which is not committed."""
+    return {} if body.get("stage") is None else {"stage": body["stage"]}
 
 
 def is_interactive(message: Message) -> bool:
