@@ -21,6 +21,7 @@ COMMANDS = {
     "stats": ("cli.stats", "stats", "How much is stored."),
     "export": ("cli.transfer", "export", "Write collections to a file that others can read."),
     "import": ("cli.transfer", "import_", "Bring in what export wrote."),
+    "salvage": ("cli.salvage", "salvage", "Save what is left of a damaged ledger."),
     "delete": ("cli.delete", "delete", "Delete chunks by id or by filter."),
     "config": ("cli.config", "config", "Show the settings and where they come from."),
 }

@@ -8,9 +8,10 @@ is in ``ledger_collections`` and ``ledger_chunks``, what is read in ``ledger_que
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ _CHECKPOINT_PAGES = 4096
 #: Errors of what a statement was given.
 _ONE_CALL = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError)
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+#: What Python's sqlite3 says to a text that is none; the ledger is given nothing but text.
+_NOT_TEXT = "Could not decode to UTF-8"
 
 
 class Ledger:
@@ -54,13 +57,21 @@ class Ledger:
         self._pruned_at = float("-inf")
 
     @classmethod
-    def open(cls, path: Path, service: str) -> Ledger:
+    def open(
+        cls,
+        path: Path,
+        service: str,
+        look: Callable[[sqlite3.Connection, Path], None] | None = None,
+    ) -> Ledger:
         """Open or make the ledger at ``path`` for the supervisor start ``service``. Another start
-        than the last one's begins a new epoch, on disk before this returns."""
+        than the last one's begins a new epoch, on disk before this returns. Before anything is
+        written, ``look`` may say that the ledger is damaged."""
         with translated(path):
             db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
             try:
                 _configure(db, path)
+                if look is not None:
+                    look(db, path)
                 migrate(db)
                 ledger = cls(db, path)
                 ledger._begin_epoch(service)
@@ -253,14 +264,8 @@ def translated(path: Path) -> Iterator[None]:
             raise
         code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
         name = getattr(problem, "sqlite_errorname", "")
-        if code in _DAMAGED:
-            raise LedgerDamaged(
-                f"the ledger is damaged: {path}",
-                cause=f"SQLite: {problem}",
-                fix=f"thoth-supervisor stop, then: sqlite3 {path} .recover | sqlite3 recovered"
-                " (or put a backup in its place)",
-                path=str(path),
-            ) from problem
+        if code in _DAMAGED or str(problem).startswith(_NOT_TEXT):
+            raise damaged(path, f"SQLite: {problem}") from problem
         cause, fix = _REASONS.get(code, ("", ""))
         raise StorageError(
             f"the ledger cannot be used: {path}",
@@ -268,6 +273,22 @@ def translated(path: Path) -> Iterator[None]:
             fix=fix or f"ls -ld {path.parent}; df -h {path.parent}",
             path=str(path),
         ) from problem
+
+
+def damaged(path: Path, cause: str, *, gone: bool = False) -> LedgerDamaged:
+    """The error for a ledger that must not be used, or that is ``gone``, with the way out."""
+    folder, aside = shlex.quote(str(path.parent)), shlex.quote(f"{path.parent}.damaged")
+    way = (
+        f"mv {folder} {aside}; thoth rescue {aside}/chroma"
+        if gone
+        else f"thoth salvage {folder} saved.zip; mv {folder} {aside}; thoth import saved.zip"
+    )
+    return LedgerDamaged(
+        f"the ledger is gone: {path}" if gone else f"the ledger is damaged: {path}",
+        cause=cause,
+        fix=f"put a backup in its place, or: thoth-supervisor stop; {way}",
+        path=str(path),
+    )
 
 
 _REASONS = {
@@ -284,6 +305,9 @@ _REASONS = {
 def _configure(db: sqlite3.Connection, path: Path) -> None:
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+    if not db.execute("PRAGMA page_count").fetchone()[0]:
+        # A new one: what is deleted can be given back page by page.
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StorageError(

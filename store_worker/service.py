@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from store_worker import calls_write, ledger_queries
+from store_worker import calls_write, ledger_guard, ledger_queries
 from store_worker.applier import IndexBroken
 from store_worker.calls_read import READS
 from store_worker.faults import Faults
@@ -70,6 +70,9 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
                 }
             )
             Service(channel, store, Faults(bool(settings.get("faults")))).run()
+        except LedgerDamaged as problem:
+            ledger_guard.met(store.ledger.path, problem)
+            raise
         finally:
             _close(channel, store)
     finally:

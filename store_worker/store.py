@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from store_worker import ledger_staging
+from store_worker import ledger_guard, ledger_staging
 from store_worker.applier import Applier, IndexBroken
 from store_worker.index import Index, IndexFailed, IndexRefused
 from store_worker.ledger import Ledger
@@ -46,7 +46,8 @@ class Store:
         """Open or make the store in ``data_dir``, whose lock the caller holds, and bring the index
         up to date. Raises typed errors for what a person can mend, :class:`IndexBroken` otherwise.
         """
-        ledger = Ledger.open(data_dir / "ledger.sqlite3", service)
+        ledger_guard.before_open(data_dir / "ledger.sqlite3")
+        ledger = Ledger.open(data_dir / "ledger.sqlite3", service, ledger_guard.look)
         try:
             try:
                 index = Index.open(data_dir / "chroma", ledger.ident, critical)

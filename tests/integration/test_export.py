@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.service import RealService
 from thoth_core import Thoth
-from thoth_core.client.transfer import IMPORT_PREFIX
+from thoth_core.client.archive_format import IMPORT_PREFIX
 from thoth_core.errors import (
     Cancelled,
     CollectionExists,

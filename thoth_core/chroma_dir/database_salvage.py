@@ -125,7 +125,7 @@ def _copy(
         return Loss(table, 1, None)
     chosen = ", ".join(each if each in there else "NULL" for each in columns)
     insert = f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})"
-    reader = _Reader(db, f"SELECT rowid, {chosen} FROM {table} NOT INDEXED WHERE rowid >= ?")
+    reader = Reader(db, f"SELECT rowid, {chosen} FROM {table} NOT INDEXED WHERE rowid >= ?")
     batch = []
     for row in reader.rows():
         batch.append(row)
@@ -138,7 +138,7 @@ def _copy(
     return Loss(table, reader.gaps, None if reader.open_end else reader.span)
 
 
-class _Reader:
+class Reader:
     """Reads a table by row numbers, and goes on behind whatever cannot be read."""
 
     def __init__(self, db: sqlite3.Connection, query: str) -> None:

@@ -19,6 +19,8 @@ MANIFEST = "manifest.json"
 FORMAT = "thoth-export"
 #: Raised when a reader of the one before would misread a file of this one.
 FORMAT_VERSION = 1
+#: Begins the names of collections that are being imported.
+IMPORT_PREFIX = "thoth-import-"
 #: A manifest has about 600 bytes a collection.
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 SPACES = ("cosine", "l2", "ip")

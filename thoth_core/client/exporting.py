@@ -15,11 +15,17 @@ import orjson
 
 from thoth_core import __version__, validation
 from thoth_core.client import transfer
-from thoth_core.client.archive_format import CollectionEntry, FileEntry, Manifest, file_names
+from thoth_core.client.archive_format import (
+    IMPORT_PREFIX,
+    CollectionEntry,
+    FileEntry,
+    Manifest,
+    file_names,
+)
 from thoth_core.client.archive_write import ArchiveWriter
 from thoth_core.client.arguments import listed
 from thoth_core.client.results import ExportReport
-from thoth_core.client.transfer import IMPORT_PREFIX, Transfer
+from thoth_core.client.transfer import Transfer
 from thoth_core.errors import (
     InvalidInput,
     ProtocolError,

@@ -21,13 +21,13 @@ import numpy as np
 
 from thoth_core import validation
 from thoth_core.client import import_rows, transfer
-from thoth_core.client.archive_format import CollectionEntry
+from thoth_core.client.archive_format import IMPORT_PREFIX, CollectionEntry
 from thoth_core.client.archive_read import Archive
 from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.results import ImportReport
-from thoth_core.client.transfer import IMPORT_PREFIX, OnChunks, Pending, Transfer
+from thoth_core.client.transfer import OnChunks, Pending, Transfer
 from thoth_core.errors import (
     CollectionExists,
     CollectionNotFound,

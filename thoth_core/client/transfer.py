@@ -18,8 +18,6 @@ T = TypeVar("T")
 
 #: Told of chunks that are done, and of all that there are.
 OnChunks = Callable[[int, int], None]
-#: Begins the names of collections that are being imported.
-IMPORT_PREFIX = "thoth-import-"
 
 
 @dataclass(frozen=True, slots=True)
