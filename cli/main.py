@@ -19,6 +19,7 @@ COMMANDS = {
     "embed": ("cli.embed", "embed", "Turn texts into vectors."),
     "collections": ("cli.collections", "collections", "List, create, rename, delete collections."),
     "stats": ("cli.stats", "stats", "How much is stored."),
+    "verify": ("cli.verify", "verify", "Check the index against what is stored."),
     "export": ("cli.transfer", "export", "Write collections to a file that others can read."),
     "import": ("cli.transfer", "import_", "Bring in what export wrote."),
     "salvage": ("cli.salvage", "salvage", "Save what is left of a damaged ledger."),

@@ -1,24 +1,17 @@
-"""What the calls of both kinds share: reading a body, and asking the index."""
+"""What the calls of both kinds share: reading a body."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-
-from store_worker.applier import IndexBroken
-from store_worker.index import IndexFailed, IndexRefused
-from store_worker.ledger_collections import Collection
-from store_worker.store import Store
-from thoth_core.errors import InvalidInput, ProtocolError, StorageError
+from thoth_core.errors import InvalidInput, ProtocolError
 from thoth_core.plain_values import lone_surrogate
 from thoth_core.validation import check_metadata, check_where, check_where_document
 from thoth_core.vectors import Vectors, from_buffer
 from thoth_core.wire import Buffer
 
-T = TypeVar("T")
 Body = Mapping[str, Any]
 Buffers = tuple[Buffer, ...]
 
@@ -111,25 +104,3 @@ def array_of(buffers: Buffers, rows: int | None = None) -> Vectors:
 def includes_vectors(body: Body) -> bool:
     include = body.get("include")
     return isinstance(include, Sequence) and "vectors" in include
-
-
-def ask(store: Store, collection: Collection, question: Callable[[], T]) -> T:
-    """What the index answers. What it does not accept is :class:`InvalidInput`; if it fails, and a
-    harmless search fails too, :class:`IndexBroken`."""
-    try:
-        return question()
-    except IndexRefused as problem:
-        raise InvalidInput(
-            "the filter or the vector cannot be used", cause=str(problem)
-        ) from problem
-    except IndexFailed as problem:
-        if store.applier.behind is not None and not store.index.has(collection.id):
-            # Not made yet, for the reason that is told.
-            raise store.applier.behind from problem
-        try:
-            store.index.probe(collection.id, np.ones(collection.dimension or 1, np.float32))
-        except (IndexFailed, IndexRefused) as worse:
-            raise IndexBroken(f"the index fails: {worse}") from worse
-        raise StorageError(
-            "the index could not carry this call out", cause=str(problem)
-        ) from problem

@@ -12,7 +12,6 @@ from store_worker.calls import (
     Body,
     Buffers,
     array_of,
-    ask,
     filters_of,
     includes_vectors,
     strings,
@@ -20,23 +19,21 @@ from store_worker.calls import (
     whole,
 )
 from store_worker.calls_snapshot import SNAPSHOT_READS
-from store_worker.ledger_collections import Collection
+from store_worker.index_files import size
 from store_worker.ledger_queries import Chunk
+from store_worker.nearest import matching, nearest
 from store_worker.store import Store
 from thoth_core.validation import check_k
 from thoth_core.vector_checks import check_vectors
-from thoth_core.vectors import Vectors, to_buffer
+from thoth_core.vectors import to_buffer
 
 Answer = tuple[dict[str, Any], Buffers]
-
-#: Hits asked of the index beyond those wanted: it is approximate, and may still have rows that the
-#: ledger has no more.
-OVERFETCH = 8
 
 
 def search(store: Store, body: Body, buffers: Buffers) -> Answer:
     """The nearest live chunks of each vector, best first, ties by id. ``score`` is the cosine
-    similarity, computed from the ledger's own vectors."""
+    similarity, computed from the ledger's own vectors (in a collection whose space is ip the inner
+    product, in one whose space is l2 minus the squared distance)."""
     k = body.get("k")
     check_k(k)
     filters = filters_of(body)
@@ -51,7 +48,7 @@ def search(store: Store, body: Body, buffers: Buffers) -> Answer:
         if not fitting:
             with store.ledger.transaction():
                 collection = ledger_collections.claim(store.ledger, collection, model, dimension)
-        found = _nearest(store, collection, queries, int(k or 1), *filters)
+        found = nearest(store, collection, queries, int(k or 1), *filters)
     ids = list(dict.fromkeys(id for hits in found for id, _ in hits))
     with_vectors = includes_vectors(body)
     chunks = ledger_queries.chunks_of(store.ledger, collection.id, ids, vectors=with_vectors)
@@ -76,14 +73,10 @@ def get(store: Store, body: Body, buffers: Buffers) -> Answer:
         if ids is not None:
             wanted = list(dict.fromkeys(ids))
         if where is not None or where_document is not None:
-            matching = ask(
-                store,
-                collection,
-                lambda: store.index.matching(collection.id, ids, where, where_document),
-            )
-            let_through = set(matching)
+            matched = matching(store, collection, ids, where, where_document)
+            let_through = set(matched)
             wanted = (
-                ledger_queries.ordered(store.ledger, collection.id, matching)
+                ledger_queries.ordered(store.ledger, collection.id, matched)
                 if ids is None
                 else [id for id in wanted if id in let_through]
             )
@@ -134,7 +127,7 @@ def stats(store: Store, body: Body, buffers: Buffers) -> Answer:
             for each in chosen
         ],
         "ledger_bytes": store.ledger.bytes(),
-        "index_bytes": store.index.bytes(),
+        "index_bytes": size(store.data_dir / "chroma"),
     }, ()
 
 
@@ -156,57 +149,6 @@ READS: Mapping[str, Callable[[Store, Body, Buffers], Answer]] = {
     "documents": documents,
     **SNAPSHOT_READS,
 }
-
-
-def _nearest(
-    store: Store,
-    collection: Collection,
-    queries: Vectors,
-    k: int,
-    where: Mapping[str, Any] | None,
-    where_document: Mapping[str, Any] | None,
-) -> list[list[tuple[str, float]]]:
-    there = ledger_queries.count(store.ledger, collection.id)
-    results: list[list[tuple[str, float]]] = [[] for _ in queries]
-    pending = list(range(len(queries))) if there else []
-    # More than the ledger has would only be ids that are dropped again.
-    n = min(k, there) + OVERFETCH
-    while pending:
-        asked, wanted = queries[pending], n
-        found = ask(
-            store,
-            collection,
-            lambda asked=asked, wanted=wanted: store.index.nearest(  # type: ignore[misc]
-                collection.id, asked, wanted, where, where_document
-            ),
-        )
-        ids = list(dict.fromkeys(id for each in found for id in each))
-        vectors = ledger_queries.vectors_of(store.ledger, collection.id, ids)
-        short = []
-        for query, each in zip(pending, found, strict=True):
-            live = [id for id in each if id in vectors]
-            if len(live) < min(k, there) and len(each) >= n:
-                short.append(query)
-            else:
-                results[query] = ranked(queries[query], live, vectors)[:k]
-        pending, n = short, n * 2
-    return results
-
-
-def ranked(
-    query: Vectors, ids: Sequence[str], vectors: Mapping[str, bytes]
-) -> list[tuple[str, float]]:
-    """``ids`` with their cosine similarity to ``query``, best first, equal ones by id."""
-    if not ids:
-        return []
-    unit = query.astype(np.float64)
-    unit /= np.linalg.norm(unit)
-    rows = np.frombuffer(b"".join(vectors[id] for id in ids), "<f4").astype(np.float64)
-    rows = rows.reshape(len(ids), -1)
-    # einsum treats every row alike, so equal vectors get equal scores; BLAS need not.
-    scores = np.einsum("ij,j->i", rows, unit) / np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    pairs = zip(ids, np.clip(scores, -1.0, 1.0).tolist(), strict=True)
-    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 
 
 def _hit(chunk: Chunk, score: float) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from store_worker.calls import (
     Body,
     Buffers,
     array_of,
-    ask,
     filters_of,
     metadata_of,
     number_of,
@@ -21,6 +20,7 @@ from store_worker.calls import (
 )
 from store_worker.calls_restore import RESTORES
 from store_worker.ledger_chunks import Row, Wanted, Written
+from store_worker.nearest import matching_now
 from store_worker.store import Store
 from thoth_core.errors import InvalidInput, ProtocolError
 from thoth_core.ids import text_hash
@@ -49,11 +49,6 @@ def rows_of(body: Body) -> int:
     """About how many rows a write concerns."""
     ids = body.get("ids")
     return len(ids) if isinstance(ids, list) else 1
-
-
-def reads_index(kind: str, body: Body) -> bool:
-    """Whether a write asks the index, which must then be up to date with all writes before it."""
-    return kind == "delete" and bool(body.get("where") or body.get("where_document"))
 
 
 def _remember(store: Store, body: Body) -> dict[str, Any]:
@@ -166,12 +161,8 @@ def _delete(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
         collection = ledger_collections.require(store.ledger, name)
     chosen = list(dict.fromkeys(ids)) if ids is not None else None
     if where is not None or where_document is not None:
-        owner, asked = collection.id, chosen
-        chosen = ask(
-            store,
-            collection,
-            lambda: store.index.matching(owner, asked, where, where_document),
-        )
+        # Not from the index: what this group of writes has done so far counts too.
+        chosen = matching_now(store, collection, chosen, where, where_document)
     return {"deleted": ledger_chunks.delete(store.ledger, collection, number, chosen or [])}
 
 

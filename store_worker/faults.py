@@ -10,6 +10,8 @@ from typing import Any
 BEFORE = "!store-segv"
 #: The same between the commit (or the search) and the answer.
 AFTER = "!store-segv-after"
+#: In a text: the index process ends by SIGABRT when it is to take it.
+INDEX_ABORT = "!index-abort"
 
 
 class Faults:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from store_worker.replay import Create, Drop, Found, Rename, Step, plan_collections
+from store_worker.room import check_room
 from thoth_core.errors import MissingDependency, StorageError
 from thoth_core.vectors import Vectors
 
@@ -29,17 +29,13 @@ if TYPE_CHECKING:
 #: mends that by itself, it is not flushed: Chroma replays its own log when it opens.
 SYNC_THRESHOLD = 1_000_000
 EF_SEARCH = 100
-#: A full disk must never be met inside Chroma 1.5.9: the call after that may hang for good, or
-#: report rows as taken that no search finds. So no write is begun with less than this free,
-RESERVE_BYTES = 32 * 1024 * 1024
-#: and for each byte of texts and vectors this many: log, records, full-text index and journal.
-ROOM_PER_BYTE = 8
-
 #: What SQLite under Chroma says to a filter of more than 32,766 values.
 _TOO_MANY = "too many SQL variables"
+#: And what it says when there is no room.
+_NO_ROOM = "database or disk is full"
 #: Metadata of a Chroma collection that ties it to a ledger and a collection there.
-_LEDGER_KEY = "thoth_ledger"
-_OWNER_KEY = "thoth_collection"
+LEDGER_KEY = "thoth_ledger"
+OWNER_KEY = "thoth_collection"
 
 
 class IndexRefused(Exception):
@@ -105,26 +101,6 @@ class Index:
             self._handles.clear()
             self._client.close()
 
-    def bytes(self) -> int:
-        """Size on disk."""
-        total = 0
-        for each in self.path.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):
-                total += each.stat().st_size if each.is_file() else 0
-        return total
-
-    def check_room(self, size: int = 0) -> None:
-        """:class:`StorageError` unless there is room for a write of ``size`` bytes of texts and
-        vectors."""
-        free, needed = shutil.disk_usage(self.path).free, RESERVE_BYTES + ROOM_PER_BYTE * size
-        if free < needed:
-            raise StorageError(
-                f"the disk is full: {free:,} bytes are free, a write needs {needed:,}",
-                cause=f"ledger and index need room to work in: {self.path.parent}",
-                fix=f"free some space (df -h {self.path.parent}), then send it again",
-                path=str(self.path.parent),
-            )
-
     # -- collections --------------------------------------------------------------------------
 
     def plan(self, ledger: Mapping[int, str]) -> list[Step]:
@@ -135,14 +111,15 @@ class Index:
             listed = self._client.list_collections(limit=self._client.count_collections() or 1)
         for each in listed:
             tags = each.metadata or {}
-            mine = tags.get(_LEDGER_KEY) == self._ident
-            owner = tags.get(_OWNER_KEY) if mine else None
+            mine = tags.get(LEDGER_KEY) == self._ident
+            owner = tags.get(OWNER_KEY) if mine else None
             found.append(Found(each.name, owner if isinstance(owner, int) else None))
         return plan_collections(ledger, found)
 
-    def take(self, step: Step) -> None:
-        """Carry out one step of a plan. :class:`StorageError` before it if there is no room."""
-        self.check_room()
+    def take(self, step: Step, space: str) -> None:
+        """Carry out one step of a plan; a collection is made with ``space``. :class:`StorageError`
+        before it if there is no room."""
+        check_room(self.path.parent)
         with self._call():
             if isinstance(step, Drop):
                 self._handles.clear()
@@ -151,15 +128,16 @@ class Index:
                 self._handles.clear()
                 self._client.get_collection(step.name, embedding_function=None).modify(step.to)
             else:
-                self._create(step)
+                self._create(step, space)
 
-    def _create(self, step: Create) -> None:
-        handle = self._client.create_collection(
+    def _create(self, step: Create, space: str) -> None:
+        client: Any = self._client
+        handle = client.create_collection(
             step.name,
-            metadata={_LEDGER_KEY: self._ident, _OWNER_KEY: step.owner},
+            metadata={LEDGER_KEY: self._ident, OWNER_KEY: step.owner},
             configuration={
                 "hnsw": {
-                    "space": "cosine",
+                    "space": space,
                     "sync_threshold": SYNC_THRESHOLD,
                     "ef_search": EF_SEARCH,
                 }
@@ -198,7 +176,8 @@ class Index:
     def apply(self, owner: int, upserts: Sequence[Entry], deletes: Sequence[str]) -> None:
         """Bring records up to date; may be repeated. :class:`StorageError` before it if there is no
         room."""
-        self.check_room(sum(len(each.vector) + 4 * len(each.text or "") for each in upserts))
+        size = sum(len(each.vector) + 4 * len(each.text or "") for each in upserts)
+        check_room(self.path.parent, size)
         handle = self._handle(owner)
         for start in range(0, len(deletes), self.max_batch):
             with self._call():
@@ -270,10 +249,6 @@ class Index:
                 found += handle.get(ids=part, include=[], **filters)["ids"]
         return found
 
-    def probe(self, owner: int, vector: Vectors) -> None:
-        """A harmless search; :class:`IndexFailed` when even that fails."""
-        self.nearest(owner, vector.reshape(1, -1), 1, None, None)
-
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
         with self._critical, _translated():
@@ -293,6 +268,10 @@ def _translated() -> Iterator[None]:
     except Exception as problem:
         if _TOO_MANY in str(problem):
             raise IndexRefused("the filter has too many values") from problem
+        if _NO_ROOM in str(problem):
+            raise StorageError(
+                "the disk is full", cause=f"Chroma: {problem}", fix="free some space: df -h"
+            ) from problem
         raise IndexFailed(f"{type(problem).__name__}: {problem}") from problem
     except BaseException as problem:
         # A panic in Chroma's Rust code arrives as a BaseException of pyo3.

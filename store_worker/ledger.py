@@ -51,9 +51,9 @@ class Ledger:
         self.db = db
         self.path = path
         self.epoch = 0
+        self._tidied = -1
         #: Names this ledger in the index, so that no other ledger's collections are taken for its.
         self.ident = str(self._meta("ledger"))
-        self._applied: int | None = None
         self._pruned_at = float("-inf")
 
     @classmethod
@@ -84,8 +84,8 @@ class Ledger:
     def reader(cls, path: Path) -> Ledger:
         """The ledger at ``path``, which another process has open, to read what it has committed."""
         with translated(path):
-            uri = f"{path.absolute().as_uri()}?mode=ro"
-            db = sqlite3.connect(uri, uri=True, isolation_level=None)
+            name = f"{path.absolute().as_uri()}?mode=ro"
+            db = sqlite3.connect(name, uri=True, isolation_level=None)
             try:
                 db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
                 db.execute("PRAGMA query_only = ON")
@@ -102,12 +102,16 @@ class Ledger:
             self.db.close()
 
     def tidy(self) -> None:
-        """Write down how far the index is, and fold the write-ahead log in: up to 32 MiB of it stay
-        beside the ledger otherwise, however little was written."""
-        with self.transaction():
-            pass
+        """Fold the write-ahead log in: up to 32 MiB of it stay beside the ledger otherwise, however
+        little was written."""
         with translated(self.path):
             self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._tidied = self.db.total_changes
+
+    @property
+    def untidy(self) -> bool:
+        """Whether something was written since :meth:`tidy`."""
+        return self._tidied != self.db.total_changes
 
     def bytes(self) -> int:
         """Size on disk, the write-ahead log included."""
@@ -126,14 +130,12 @@ class Ledger:
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._write_watermark()
                 self.db.execute("COMMIT")
             except BaseException:
                 # SQLite has rolled back by itself after some errors (a full disk is one).
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
                 raise
-        self._applied = None
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -209,42 +211,63 @@ class Ledger:
             [(collection, each, op) for each in ids],
         )
 
-    def log_collection(self, collection: int) -> None:
-        """Have the index told of every row of a collection, because it has lost all of them."""
-        with self.transaction():
-            self.db.execute("DELETE FROM changes WHERE collection = ?", (collection,))
-            self.db.execute(
-                "INSERT INTO changes (collection, id, op, row)"
-                " SELECT collection, id, 'upsert', row FROM chunks WHERE collection = ?"
-                " ORDER BY row",
-                (collection,),
-            )
-
-    def pending(self, limit: int) -> list[tuple[int, int, str]]:
-        """The first changes that the index lacks, as (seq, collection, id)."""
+    def pending(self, after: int, limit: int) -> list[tuple[int, int, str]]:
+        """The first changes after ``after``, as (seq, collection, id)."""
         with translated(self.path):
             return self.db.execute(
                 "SELECT seq, collection, id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
-                (self.watermark, limit),
+                (after, limit),
             ).fetchall()
+
+    def changes_of(self, collection: int, after: int) -> list[tuple[str, str, int | None]]:
+        """The changes of one collection after ``after``, as (id, op, row)."""
+        with translated(self.path):
+            return self.db.execute(
+                "SELECT id, op, row FROM changes WHERE seq > ? AND collection = ? ORDER BY seq",
+                (after, collection),
+            ).fetchall()
+
+    def logged_whole(self, collection: int, after: int) -> bool:
+        """Whether every chunk of a collection is in the changes after ``after``."""
+        with translated(self.path):
+            logged = self.db.execute(
+                "SELECT count(DISTINCT row) FROM changes WHERE seq > ? AND collection = ?"
+                " AND row IN (SELECT row FROM chunks WHERE collection = ?)",
+                (after, collection, collection),
+            ).fetchone()[0]
+            there = self.db.execute(
+                "SELECT count(*) FROM chunks WHERE collection = ?", (collection,)
+            ).fetchone()[0]
+        return int(logged) == int(there)
+
+    def last_change(self) -> int:
+        """The sequence number of the last change that was ever logged."""
+        with translated(self.path):
+            row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
+            found = row.fetchone()
+            return int(found[0]) if found else 0
 
     @property
     def watermark(self) -> int:
-        """The last change that the index has."""
-        if self._applied is not None:
-            return self._applied
-        return int(self._meta("watermark") or 0)
+        """The last change that the index is known to have on disk; later ones are told again after
+        the index or the store did not end well."""
+        with translated(self.path):
+            return int(self._meta("watermark") or 0)
 
-    def applied(self, seq: int) -> None:
-        """The index has all changes up to ``seq``. Written with the next transaction: if it is
-        lost with the process, those changes are told again, which does no harm, and a commit of its
-        own would cost every group of writes a second wait for the disk."""
-        self._applied = seq
+    def index_notes(self) -> Any:
+        """What was noted about the index, or None."""
+        with translated(self.path):
+            packed = self._meta("index")
+        return msgpack.unpackb(packed, strict_map_key=False) if packed else None
 
-    def _write_watermark(self) -> None:
-        if self._applied is not None:
-            self._set_meta("watermark", self._applied)
-            self.db.execute("DELETE FROM changes WHERE seq <= ?", (self._applied,))
+    def note_index(self, notes: Any, settled: int | None = None) -> None:
+        """Note how the index stands, on disk; with ``settled``, that it has all changes up to that
+        one on disk, which are forgotten."""
+        with self.transaction():
+            self._set_meta("index", msgpack.packb(notes))
+            if settled is not None:
+                self._set_meta("watermark", settled)
+                self.db.execute("DELETE FROM changes WHERE seq <= ?", (settled,))
 
 
 def concerns_all(problem: Exception) -> bool:
@@ -279,7 +302,8 @@ def damaged(path: Path, cause: str, *, gone: bool = False) -> LedgerDamaged:
     """The error for a ledger that must not be used, or that is ``gone``, with the way out."""
     folder, aside = shlex.quote(str(path.parent)), shlex.quote(f"{path.parent}.damaged")
     way = (
-        f"mv {folder} {aside}; thoth rescue {aside}/chroma"
+        f"mv {folder} {aside}; thoth ingest PATH ({aside}/chroma still has ids, texts, metadata and"
+        " vectors: chromadb.PersistentClient reads it)"
         if gone
         else f"thoth salvage {folder} saved.zip; mv {folder} {aside}; thoth import saved.zip"
     )

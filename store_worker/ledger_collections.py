@@ -51,10 +51,15 @@ def find(ledger: Ledger, name: str) -> Collection | None:
     return Collection(*row) if row else None
 
 
-def listed(ledger: Ledger) -> list[Collection]:
-    """All collections by name."""
+def everything(ledger: Ledger) -> list[Collection]:
+    """All collections by name, those that are still being made included: what the index has."""
     with translated(ledger.path):
         return [Collection(*row) for row in ledger.db.execute(f"{_COLUMNS} ORDER BY name")]
+
+
+def listed(ledger: Ledger) -> list[Collection]:
+    """The collections that users see, by name."""
+    return [each for each in everything(ledger) if each.replaces is None]
 
 
 def require(ledger: Ledger, name: str) -> Collection:

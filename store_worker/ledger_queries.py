@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,85 @@ def vectors_of(ledger: Ledger, collection: int, ids: Sequence[str]) -> dict[str,
     """The vectors of the live ones of ``ids``, by id."""
     sql = "SELECT id, vector FROM chunks WHERE collection = ? AND id IN ({keys})"
     return dict(select_bound(ledger, sql, collection, ids))
+
+
+def vectors_at(ledger: Ledger, rows: Sequence[int]) -> dict[str, bytes]:
+    """The vectors of these rows, by id."""
+    found: dict[str, bytes] = {}
+    with translated(ledger.path):
+        for start in range(0, len(rows), _BOUND):
+            part: list[int | None] = list(rows[start : start + _BOUND])
+            part += [None] * (_BOUND - len(part))
+            sql = f"SELECT id, vector FROM chunks WHERE row IN ({_MARKS})"
+            found.update(ledger.db.execute(sql, part))
+    return found
+
+
+def ids_between(
+    ledger: Ledger, collection: int, after: int, upto: int, limit: int
+) -> list[tuple[int, str]]:
+    """The first rows after ``after`` and up to ``upto``, as (row, id)."""
+    with translated(ledger.path):
+        return ledger.db.execute(
+            "SELECT row, id FROM chunks WHERE collection = ? AND row > ? AND row <= ?"
+            " ORDER BY row LIMIT ?",
+            (collection, after, upto, limit),
+        ).fetchall()
+
+
+def last_row(ledger: Ledger, collection: int) -> int:
+    """The highest row of a collection, 0 if it has none."""
+    with translated(ledger.path):
+        found = ledger.db.execute("SELECT max(row) FROM chunks WHERE collection = ?", (collection,))
+        return int(found.fetchone()[0] or 0)
+
+
+def rows_left(ledger: Ledger, fills: Mapping[int, tuple[int, int]]) -> int:
+    """How many rows are after the first and up to the second of each collection's pair."""
+    total = 0
+    with translated(ledger.path):
+        for collection, (after, upto) in fills.items():
+            found = ledger.db.execute(
+                "SELECT count(*) FROM chunks WHERE collection = ? AND row > ? AND row <= ?",
+                (collection, after, upto),
+            )
+            total += int(found.fetchone()[0])
+    return total
+
+
+def random_ids(ledger: Ledger, collection: int, most: int, chance: random.Random) -> list[str]:
+    """Up to ``most`` ids from places all over the collection."""
+    with translated(ledger.path):
+        low, high = ledger.db.execute(
+            "SELECT min(row), max(row) FROM chunks WHERE collection = ?", (collection,)
+        ).fetchone()
+        if low is None:
+            return []
+        found = [
+            ledger.db.execute(
+                "SELECT id FROM chunks WHERE collection = ? AND row >= ? ORDER BY row LIMIT 1",
+                (collection, chance.randint(low, high)),
+            ).fetchone()[0]
+            for _ in range(most)
+        ]
+    return list(dict.fromkeys(found))
+
+
+def unindexed(ledger: Ledger, collection: int) -> set[str]:
+    """Ids that no index takes."""
+    with translated(ledger.path):
+        found = ledger.db.execute("SELECT id FROM unindexed WHERE collection = ?", (collection,))
+        return {id for (id,) in found}
+
+
+def all_unindexed(ledger: Ledger) -> list[dict[str, str]]:
+    """What no index takes, and why, as ``{collection, id, reason}``."""
+    with translated(ledger.path):
+        found = ledger.db.execute(
+            "SELECT name, unindexed.id, reason FROM unindexed"
+            " JOIN collections ON collections.id = collection ORDER BY name, unindexed.id"
+        )
+        return [dict(zip(("collection", "id", "reason"), row, strict=True)) for row in found]
 
 
 def page(

@@ -13,6 +13,7 @@ from thoth_core.locks import FileLock, holder
 
 #: Seconds that an owner which is ending gets.
 PATIENCE = 10.0
+INDEX_LOCK = "lock-index"
 
 
 def own(data_dir: Path, patience: float = PATIENCE) -> FileLock:
@@ -40,6 +41,18 @@ def own(data_dir: Path, patience: float = PATIENCE) -> FileLock:
             fix=f"make it writable for your user: ls -ld {data_dir}; df -h {data_dir}",
             path=str(data_dir),
         ) from problem
+    return lock
+
+
+def own_index(data_dir: Path, patience: float = PATIENCE) -> FileLock:
+    """The lock of the index in ``data_dir``, for one index process at a time, waited for: whoever
+    has it ends as soon as the call that it is in does. :class:`OSError`."""
+    lock = FileLock(data_dir / INDEX_LOCK)
+    deadline = time.monotonic() + patience
+    while not lock.acquire():
+        left = deadline - time.monotonic()
+        if left <= 0 or not _freed(lock.path, left):
+            raise TimeoutError(f"another index process has {lock.path}: pid {holder(lock.path)}")
     return lock
 
 

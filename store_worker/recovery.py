@@ -200,7 +200,8 @@ class Recovery:
         self._paused_until = 0.0
         if self.stage is Stage.CHECKING:
             # One that is being filled differs from the ledger, naturally.
-            return Ask("verify", {"compare": self._compare and not self._rebuilding})
+            compare = self._compare and not self._rebuilding
+            return Ask("verify", {"compare": compare, "after": at.applied})
         if self.stage is Stage.OPENING:
             if not self._planned:
                 return Ask("plan")

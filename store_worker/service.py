@@ -1,7 +1,8 @@
 """The loop of the store worker: calls in, answers out.
 
 Reads go first, then one group of the writes that wait shares a transaction, and with it one wait
-for the disk. A write is answered when the ledger has it on disk and the index finds it.
+for the disk. A write is answered when the ledger has it on disk: from then on a search finds it, by
+the index or by an exact scan. Writes wait when the index falls behind.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from store_worker import calls_write, ledger_guard, ledger_queries
-from store_worker.applier import IndexBroken
+from store_worker import calls_write, ledger_collections, ledger_guard, ledger_queries
 from store_worker.calls_read import READS
 from store_worker.faults import Faults
 from store_worker.ledger import concerns_all
 from store_worker.locks import own
+from store_worker.room import check_room
 from store_worker.store import Store, make_folder, versions
 from thoth_core.errors import (
     InternalError,
@@ -34,15 +35,20 @@ GROUP_ROWS = 500
 GROUP_BYTES = 16 * 1024 * 1024
 #: Reads answered before writes have their turn.
 READS_IN_A_ROW = 64
-#: Seconds without a call after which the ledger is tidied.
+#: What the index process does at a caller's wish, and is answered when it is done.
+LATER = frozenset({"verify", "compact_index"})
+#: Seconds until the index is seen to again when the ledger could not be used.
+RETRY_SECONDS = 1.0
+#: Seconds between two looks at what the beats tell.
+TELL_SECONDS = 0.5
+#: Seconds without a call after which index and ledger are put in order.
 QUIET_SECONDS = 5.0
 
 
 def serve(channel: Channel, config: Mapping[str, Any]) -> None:
     """Serve the data directory of ``config`` until told to end.
 
-    Raises a :class:`ThothError` for what a person can mend, and :class:`IndexBroken` when the index
-    is of no use to this process any more.
+    Raises a :class:`ThothError` for what a person can mend.
     """
     channel.state("OPENING")
     data_dir, runtime_dir = Path(config["data_dir"]), Path(config["runtime_dir"])
@@ -53,10 +59,11 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
         store = Store.open(
             data_dir,
             str(config["service"]),
-            channel.critical,
             channel.log,
             time.time,
-            channel.progress,
+            channel.nudge,
+            faults=bool(settings.get("faults")),
+            keep_damaged=bool(settings.get("keep_damaged")),
         )
         try:
             endpoint = _bind(channel, runtime_dir)
@@ -66,7 +73,7 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
                     "epoch": store.ledger.epoch,
                     "versions": dict(versions()),
                     "chunks": ledger_queries.total(store.ledger),
-                    "index_state": "healthy",
+                    **store.keeper.status(),
                 }
             )
             Service(channel, store, Faults(bool(settings.get("faults")))).run()
@@ -98,7 +105,7 @@ def _bind(channel: Channel, runtime_dir: Path) -> str:
 
 def _close(channel: Channel, store: Store) -> None:
     try:
-        store.close()
+        store.close(finish=channel.stopping != "stop")
     except Exception as problem:
         # Whatever was acknowledged is on disk; what is lost here is replayed at the next start.
         channel.log.warning("the store did not close cleanly: %s", problem)
@@ -114,33 +121,58 @@ class Service:
         self._reads: deque[Message] = deque()
         self._writes: deque[Message] = deque()
         self._dropped = 0
-        self._untidy = False
+        self._active_at = time.monotonic()
+        self._told_at, self._told = float("-inf"), ("", False)
 
     def run(self) -> None:
         """Until "stop", or "drain" and nothing is left."""
         while True:
-            idle = not (self._reads or self._writes)
-            self._channel.busy = not idle
-            arrived = self._take(wait=idle)
+            waits = self._turn()
+            idle = not self._reads and not (self._writes and self._store.keeper.takes_writes)
+            self._channel.busy = bool(self._reads or self._writes)
+            arrived = self._take(waits if idle else 0)
             if self._channel.stopping == "stop":
                 return
-            if self._channel.stopping and idle and not arrived:
+            if arrived:
+                self._active_at = time.monotonic()
+            elif self._channel.stopping and not (self._reads or self._writes):
                 return
-            if idle and not arrived:
-                self._tidy()
-                continue
-            self._channel.busy = True
+            self._channel.busy = bool(self._reads or self._writes)
             self._answer_reads()
-            if self._caught_up():
+            if self._store.keeper.takes_writes:
                 self._write_group()
+
+    def _turn(self) -> float | None:
+        """See to the index, and to the ledger when nothing else is to be done; seconds to wait."""
+        left = self._active_at + QUIET_SECONDS - time.monotonic()
+        try:
+            waits = self._store.keeper.turn(quiet=left <= 0)
+        except LedgerDamaged:
+            raise
+        except StorageError as problem:
+            self._channel.log.warning("the index has to wait: %s", problem)
+            return RETRY_SECONDS
+        now = time.monotonic()
+        state = self._store.keeper.state, self._store.keeper.behind == 0
+        if now >= self._told_at + TELL_SECONDS or state != self._told:
+            self._told_at, self._told = now, state
+            self._channel.vitals["chunks"] = ledger_queries.total(self._store.ledger)
+            self._channel.vitals.update(self._store.keeper.status())
+        self._store.snapshots.expire()
+        if self._store.snapshots:
+            # SQLite would wait for who reads, and everybody for it.
+            left = max(left, RETRY_SECONDS)
+        elif self._store.ledger.untidy and left <= 0 and not self._store.keeper.behind:
+            self._tidy()
+        if left > 0:
+            waits = left if waits is None else min(waits, left)
+        return waits
 
     # -- the queue ----------------------------------------------------------------------------
 
-    def _take(self, *, wait: bool) -> bool:
-        """Move what has arrived into the queues; whether anything had."""
-        # A snapshot keeps the write-ahead log from being folded in, and has to end by itself.
-        quiet = QUIET_SECONDS if self._untidy or self._store.snapshots else None
-        delivery = self._channel.receive(quiet if wait else 0)
+    def _take(self, seconds: float | None) -> bool:
+        """Move what arrives within ``seconds`` into the queues; whether anything did."""
+        delivery = self._channel.receive(seconds)
         arrived = delivery is not None
         while delivery is not None:
             message = delivery.message
@@ -150,6 +182,8 @@ class Service:
                 self._channel.vitals["dropped"] = self._dropped
             elif message.kind in READS:
                 self._reads.append(message)
+            elif message.kind in LATER:
+                self._later(message)
             elif message.kind in calls_write.KINDS:
                 self._writes.append(message)
             else:
@@ -162,13 +196,11 @@ class Service:
         """The writes that share the next transaction, in order of arrival, one at least."""
         group = [self._writes.popleft()]
         rows, size = calls_write.rows_of(group[0].body), _bytes(group[0])
-        while self._writes and not calls_write.reads_index(group[0].kind, group[0].body):
+        while self._writes:
             message = self._writes[0]
             rows += calls_write.rows_of(message.body)
             size += _bytes(message)
             if rows > GROUP_ROWS or size > GROUP_BYTES:
-                break
-            if calls_write.reads_index(message.kind, message.body):
                 break
             group.append(self._writes.popleft())
         return group
@@ -188,30 +220,26 @@ class Service:
                 self._answer(message, body, buffers)
             self._channel.progress()
 
-    def _caught_up(self) -> bool:
-        """Whether the index has all that is committed. If not, the writes that wait are refused:
-        the index gets what it lacks first."""
-        applier = self._store.applier
-        if applier.behind is None:
-            return True
-        try:
-            applier.catch_up(self._between_steps)
-        except LedgerDamaged:
-            raise
-        except StorageError as problem:
-            while self._writes:
-                self._refuse(self._writes.popleft(), problem)
-            return False
-        return True
+    def _later(self, message: Message) -> None:
+        """Have the index process do what takes longer; it is answered when that is done."""
+
+        def answer(report: Mapping[str, Any]) -> None:
+            problem = report.get("problem")
+            if isinstance(problem, ThothError):
+                self._refuse(message, problem)
+            else:
+                self._answer(message, report)
+
+        if message.kind == "verify":
+            self._store.keeper.verify(answer)
+        else:
+            self._store.keeper.compact(answer)
 
     def _tidy(self) -> None:
-        self._store.snapshots.expire()
-        if self._store.snapshots:
-            # SQLite would wait for who reads, and everybody for it.
-            return
-        self._untidy = False
         try:
             self._store.ledger.tidy()
+            known = [each.id for each in ledger_collections.everything(self._store.ledger)]
+            self._store.keeper.scans.keep(known)
         except LedgerDamaged:
             raise
         except StorageError as problem:
@@ -224,33 +252,23 @@ class Service:
         group = self._group()
         outcomes: list[dict[str, Any] | Exception] = []
         try:
-            self._store.index.check_room(sum(_bytes(message) for message in group))
+            check_room(self._store.data_dir, sum(_bytes(message) for message in group))
             with self._store.ledger.transaction():
                 outcomes = [self._write(message) for message in group]
                 for message in group:
                     self._faults.before(message.body)
-        except (StorageError, IndexBroken) as problem:
+        except StorageError as problem:
             # Nothing of the group is on disk.
-            if isinstance(problem, StorageError):
-                for message in group:
-                    self._refuse(message, problem)
-            if not isinstance(problem, StorageError) or isinstance(problem, LedgerDamaged):
+            for message in group:
+                self._refuse(message, problem)
+            if isinstance(problem, LedgerDamaged):
                 raise
             self._channel.log.error("a group of %d writes failed: %s", len(group), problem)
             return
-        self._untidy = True
-        self._store.snapshots.expire()
         self._channel.progress()
-        try:
-            self._store.applier.catch_up(self._between_steps)
-            self._channel.vitals["chunks"] = ledger_queries.total(self._store.ledger)
-        except LedgerDamaged:
-            raise
-        except StorageError as problem:
-            # On disk, but not to be found yet, so not acknowledged. Sent again it is answered as
-            # it would have been now, when the index has it.
-            self._channel.log.error("%d writes wait for the index: %s", len(group), problem)
-            outcomes = [o if isinstance(o, Exception) else problem for o in outcomes]
+        # The index is told while the next group is written.
+        self._told_at = float("-inf")
+        self._turn()
         for message, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 self._fail(message, outcome)
@@ -261,17 +279,10 @@ class Service:
     def _write(self, message: Message) -> dict[str, Any] | Exception:
         try:
             return calls_write.write(self._store, message.kind, message.body, message.buffers)
-        except IndexBroken:
-            raise
         except Exception as problem:
             if concerns_all(problem):
                 raise
             return problem
-
-    def _between_steps(self) -> None:
-        self._channel.progress()
-        self._take(wait=False)
-        self._answer_reads()
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -291,8 +302,6 @@ class Service:
 
     def _fail(self, message: Message, problem: Exception) -> None:
         """Answer with ``problem``; raise it again if this process cannot go on with it."""
-        if isinstance(problem, IndexBroken):
-            raise problem
         if isinstance(problem, ThothError):
             self._refuse(message, problem)
             if isinstance(problem, LedgerDamaged):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from store_worker import ledger_guard, ledger_staging
-from store_worker.applier import Applier, IndexBroken
-from store_worker.index import Index, IndexFailed, IndexRefused
+from store_worker.keeper import Keeper
 from store_worker.ledger import Ledger
 from store_worker.snapshots import Snapshots
-from thoth_core.errors import LedgerDamaged, StorageError
+from thoth_core.errors import MissingDependency, StorageError
 
 #: Versions told at READY.
 _PACKAGES = ("chromadb", "numpy", "msgpack")
@@ -28,8 +27,8 @@ class Store:
     """``now`` gives wall time in seconds."""
 
     ledger: Ledger
-    index: Index
-    applier: Applier
+    keeper: Keeper
+    data_dir: Path
     now: Callable[[], float]
     snapshots: Snapshots = field(default_factory=Snapshots)
 
@@ -38,43 +37,47 @@ class Store:
         cls,
         data_dir: Path,
         service: str,
-        critical: Lock,
         log: logging.Logger,
         now: Callable[[], float],
-        progress: Callable[[], None],
+        nudge: Callable[[], None],
+        *,
+        faults: bool = False,
+        keep_damaged: bool = False,
     ) -> Store:
-        """Open or make the store in ``data_dir``, whose lock the caller holds, and bring the index
-        up to date. Raises typed errors for what a person can mend, :class:`IndexBroken` otherwise.
-        """
+        """Open or make the store in ``data_dir``, whose lock the caller holds. Its index is opened
+        by and by; ``nudge`` is called when that has something to say. Raises typed errors."""
+        if importlib.util.find_spec("chromadb") is None:
+            raise MissingDependency(
+                "chromadb is not installed", fix="pip install 'thoth-core[service]'"
+            )
+        chroma = data_dir / "chroma"
+        if chroma.exists() and not chroma.is_dir():
+            raise StorageError(
+                f"the folder of the index cannot be made: {chroma}",
+                cause="there is a file where the folder should be",
+                fix=f"move that file away: mv {chroma} {chroma}.aside",
+                path=str(chroma),
+            )
         ledger_guard.before_open(data_dir / "ledger.sqlite3")
         ledger = Ledger.open(data_dir / "ledger.sqlite3", service, ledger_guard.look)
         try:
-            try:
-                index = Index.open(data_dir / "chroma", ledger.ident, critical)
-            except (IndexFailed, IndexRefused) as problem:
-                raise IndexBroken(f"the index cannot be opened: {problem}") from problem
             # A full disk is no reason not to serve what can be read.
             with contextlib.suppress(StorageError), ledger.transaction():
                 ledger_staging.prune(ledger, now())
-            store = cls(ledger, index, Applier(ledger, index, log), now)
-            progress()
-            # A full disk is no reason not to serve what can be read: see Applier.behind.
-            with contextlib.suppress(StorageError):
-                store.applier.catch_up(progress)
-            if isinstance(store.applier.behind, LedgerDamaged):
-                raise store.applier.behind
+            keeper = Keeper(ledger, data_dir, log, nudge, faults=faults, keep_damaged=keep_damaged)
         except BaseException:
             ledger.db.close()
             raise
-        return store
+        return cls(ledger, keeper, data_dir, now)
 
-    def close(self) -> None:
-        """Close both; what cannot be written now is replayed at the next start."""
+    def close(self, *, finish: bool) -> None:
+        """Close both; with ``finish``, when the index has everything. What it lacks is told to it
+        at the next start."""
         self.snapshots.close_all()
         try:
-            self.ledger.close()
+            self.keeper.close(finish=finish)
         finally:
-            self.index.close()
+            self.ledger.close()
 
 
 def make_folder(path: Path) -> None:

@@ -112,7 +112,7 @@ def _hopeless(path: Path, cause: str) -> StorageError:
     return StorageError(
         f"nothing can be read of the ledger {path}",
         cause=cause,
-        fix=f"bring in what the index has: thoth rescue {path.parent / 'chroma'}",
+        fix=f"read what the index has with chromadb.PersistentClient: {path.parent / 'chroma'}",
         path=str(path),
     )
 

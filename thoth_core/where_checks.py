@@ -11,6 +11,7 @@ from typing import Any
 
 from thoth_core.errors import InvalidInput
 from thoth_core.plain_values import lone_surrogate, scalar_rule, shown
+from thoth_core.regex_syntax import RegexRefused, parse
 
 #: How deep ``$and`` and ``$or`` may be nested.
 MAX_WHERE_DEPTH = 32
@@ -66,6 +67,8 @@ def _check_operation(key: str, operator: object, operand: object) -> None:
     if key == _DOCUMENT and (operator not in _CONTAINMENTS or not isinstance(operand, str)):
         rule = "#document takes $contains or $not_contains and a str"
         raise _where_error(key, {operator: operand}, rule, "where")
+    if key == _DOCUMENT:
+        _check_sought(key, operand, "where")
     if operator in _COMPARISONS:
         if isinstance(operand, bool) or not isinstance(operand, int | float):
             raise _where_error(key, operand, f"{operator} compares with an int or a float", "where")
@@ -93,8 +96,8 @@ def _check_operand(key: str, operand: object) -> None:
 
 
 def check_where_document(where: object) -> None:
-    """A filter over the text itself, or None. Raises :class:`InvalidInput`. Whether a ``$regex``
-    can be compiled is known only to the engine that runs it."""
+    """A filter over the text itself, or None. Raises :class:`InvalidInput`. What a ``$regex`` may
+    be is in ``regex_syntax``."""
     if where is not None:
         _check_where_document(where, 1)
 
@@ -113,6 +116,20 @@ def _check_where_document(where: object, depth: int) -> None:
         raise _where_error(key, value, f"{key} takes a non-empty str", name)
     if lone_surrogate(value) is not None:
         raise _where_error(key, value, "a str can be written as UTF-8", name)
+    if key in _CONTAINMENTS:
+        _check_sought(key, value, name)
+        return
+    try:
+        parse(value)
+    except RegexRefused as problem:
+        raise _where_error(key, value, str(problem), name) from problem
+
+
+def _check_sought(key: str, value: object, name: str) -> None:
+    if isinstance(value, str) and "\0" in value:
+        # Chroma 1.5.9 takes it for the end of a pattern: it finds texts that end with what is
+        # before it.
+        raise _where_error(key, value, "a text to look for has no NUL character", name)
 
 
 def _single(where: object, name: str, depth: int) -> tuple[str, Any]:

@@ -1,7 +1,8 @@
 """A store that ends with its process at a given step, for ``test_store_dies_at_any_step``.
 
 ``python -m tests.integration.dying_store FOLDER STEP`` makes the calls of :func:`plan` in order and
-writes down each that was answered. A step is one edge of a transaction or of a call into Chroma.
+writes down each that was answered. A step is one edge of a transaction, or of
+something asked of the index process or answered by it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from store_worker.index import Index
+from store_worker.index_child import IndexChild
+from store_worker.keeper import Keeper
 from store_worker.ledger import Ledger
 from tests.integration.store_double import StoreRoom
 from thoth_core.errors import CollectionExists, CollectionNotFound
@@ -103,13 +105,16 @@ def main(folder: Path, last: int) -> None:
         if steps == last:
             os._exit(DIED)
 
-    call, transaction = Index._call, Ledger.transaction
+    ask, answered_by, transaction = IndexChild.ask, Keeper._answered, Ledger.transaction
 
-    @contextlib.contextmanager
-    def dying_call(self: Index) -> Iterator[None]:
+    def dying_ask(self: IndexChild, *given: Any, **fields: Any) -> None:
         step()
-        with call(self):
-            yield
+        ask(self, *given, **fields)
+        step()
+
+    def dying_answered(self: Keeper, *given: Any) -> None:
+        step()
+        answered_by(self, *given)
         step()
 
     @contextlib.contextmanager
@@ -120,7 +125,8 @@ def main(folder: Path, last: int) -> None:
             step()
         step()
 
-    Index._call = dying_call  # type: ignore[method-assign]
+    IndexChild.ask = dying_ask  # type: ignore[method-assign]
+    Keeper._answered = dying_answered  # type: ignore[method-assign]
     Ledger.transaction = dying_transaction  # type: ignore[method-assign]
     with (
         (folder / "answered").open("a") as answered,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,6 @@ class DoubleChannel:
         self.incarnation = incarnation
         self.slot = "store"
         self.log = logging.getLogger("test.store")
-        self.critical = threading.Lock()
         self.stopping = ""
         self.busy = False
         self.vitals: dict[str, Any] = {}
@@ -70,6 +70,9 @@ class DoubleChannel:
             return self.inbox.get(block=timeout != 0, timeout=timeout or None)
         except Empty:
             return None
+
+    def nudge(self) -> None:
+        self.inbox.put(None)
 
     def send(self, message: Message) -> None:
         self.sent.put(message)
@@ -108,7 +111,8 @@ class StoreRoom:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        # Not to wait for an index that no test asked for: what it lacks is told at the next start.
+        self.stop("stop")
 
     def stop(self, how: str = "drain") -> None:
         self.channel.stopping = how
@@ -128,6 +132,22 @@ class StoreRoom:
         except BaseException as problem:
             self.ended = problem
             self.channel.ready_body.put(problem)
+
+    def index(self) -> Mapping[str, Any]:
+        """What the beats say of the index."""
+        return dict(self.channel.vitals)
+
+    def healthy(self, seconds: float = 30.0) -> None:
+        """Wait until the index is healthy and has everything."""
+        end = time.monotonic() + seconds
+        while True:
+            self.channel.nudge()
+            vitals = self.index()
+            if vitals.get("index_state") == "healthy" and not vitals["index"]["pending"]:
+                return
+            assert time.monotonic() < end, f"not healthy within {seconds:.0f} s: {vitals}"
+            assert self._thread.is_alive(), self.ended
+            time.sleep(0.05)
 
     # -- calls --------------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
         "import_": (str(tmp_path / "NAME.zip"), ["NAME"], "NAME"),
         "rename_collection": ("NAME", "NAME-2"),
     }
-    only_looked_at = {"model", "dimension", "collections", "stats", "status"}
+    only_looked_at = {"model", "dimension", "collections", "stats", "status", "verify"}
     assert set(calls) | only_looked_at | {"close", "settings", "differing"} == public(Thoth)
 
     def given(values: Any, name: str) -> Any:

@@ -196,3 +196,32 @@ def test_own_vectors_and_vectors_of_another_model_are_not_staged(store):
     assert isinstance(store.error("upsert", other, vectors(1)), ModelMismatch)
     unnumbered = {"collection": "notes", "source": "f", "ids": [], "stage": stage}
     assert isinstance(store.error("replace_document", unnumbered), ProtocolError)
+
+
+def test_a_document_larger_than_a_step_of_the_index_changes_from_one_moment_to_the_next(store):
+    def put(version: int) -> None:
+        stage = begin(store)
+        ids = [f"{version}-{i}" for i in range(1200)]
+        array = vectors(1200, seed=version)
+        for at in range(0, 1200, 400):
+            add(store, stage, ids[at : at + 400], array[at : at + 400])
+        body = {"collection": "notes", "source": "f", "content_hash": "h", "ids": ids}
+        body |= {"stage": stage, "number": store.next_number()}
+        # The searches wait in the queue with it, and are answered whenever the store sees fit.
+        posted = [store.post("replace_document", body)]
+        query = vectors(1, seed=99)
+        asked = {"collection": "notes", "k": 1200}
+        posted += [store.post("search", asked, query) for _ in range(30)]
+        for _ in posted:
+            message = store.channel.sent.get(timeout=30)
+            assert message.kind == "result", message.body
+            if message.id != posted[0]:
+                versions = {hit["id"].split("-")[0] for hit in message.body["hits"][0]}
+                assert len(versions) <= 1
+                counts.append((len(message.body["hits"][0]), *versions))
+
+    counts: list[tuple[Any, ...]] = []
+    put(1)
+    put(2)
+    assert {count[0] for count in counts} <= {0, 1200}
+    assert seen(store, vectors(1, seed=99)) <= {f"2-{i}" for i in range(1200)}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import chromadb
@@ -16,9 +19,9 @@ import numpy as np
 import pytest
 from chromadb.config import Settings
 
+from store_worker import calls_read, index_child
 from store_worker import ledger as ledger_module
-from store_worker.applier import Applier, IndexBroken
-from store_worker.index import Index, IndexFailed
+from store_worker.index import SYNC_THRESHOLD
 from store_worker.ledger import Ledger
 from tests.integration.store_double import StoreRoom
 from thoth_core.errors import StorageError
@@ -34,6 +37,19 @@ def rows(n: int, dimension: int = 4) -> np.ndarray:
 @pytest.fixture
 def places(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "data", tmp_path / "run"
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[StoreRoom], None]:
+    """Has the index process of a store stand still, once it has everything."""
+    # It cannot answer when it is told to end.
+    monkeypatch.setattr(index_child, "CLOSE_SECONDS", 0.2)
+
+    def stop(store: StoreRoom) -> None:
+        store.healthy()
+        os.kill(store.index()["index"]["pid"], signal.SIGSTOP)
+
+    return stop
 
 
 def stock_client(path: Path) -> chromadb.api.ClientAPI:
@@ -53,52 +69,27 @@ def test_everything_is_there_after_a_restart_and_the_epoch_tells_supervisors_apa
         assert store.ready["epoch"] == 2
 
 
-def test_a_commit_that_the_index_never_saw_is_replayed_at_the_next_start(places, monkeypatch):
+def test_what_the_index_never_saw_is_found_at_once_and_told_at_the_next_start(places, stopped):
     vectors = rows(4)
     with StoreRoom(*places) as store:
         store.upsert(["a", "b", "gone"], vectors[:3], texts=["one", "two", "three"])
-        with monkeypatch.context() as patch:
-
-            def broken(*_: object) -> None:
-                raise IndexFailed("no")
-
-            patch.setattr(Index, "apply", broken)
-            body = {"collection": "notes", "model": None, "ids": ["a", "c"], "texts": ["ONE", "c"]}
-            store.post("upsert", body | {"number": store.next_number()}, vectors[2:])
-            store.post(
-                "delete", {"collection": "notes", "ids": ["gone"], "number": store.next_number()}
-            )
-            store._thread.join(30)
-    assert isinstance(store.ended, IndexBroken)
-    # Neither was acknowledged, because neither could be found.
-    assert store.channel.sent.empty()
-    with StoreRoom(*places, incarnation="two") as store:
+        stopped(store)
+        store.upsert(["a", "c"], vectors[2:], texts=["ONE", "c"])
+        store.delete(ids=["gone"])
         found = {hit["id"]: hit["text"] for hit in store.search(vectors[2:3], k=9)[0]}
-        assert found["a"] == "ONE"
-        assert found["c"] == "c"
+        assert found == {"a": "ONE", "b": "two", "c": "c"}
         assert store.get(where_document={"$contains": "ONE"}).body["ids"] == ["a"]
+        store.stop("stop")
+    with StoreRoom(*places, incarnation="two") as store:
+        store.healthy()
+        hits = store.search(vectors[2:3], k=9)[0]
+        assert {hit["id"]: hit["text"] for hit in hits} == found
     client = stock_client(places[0] / "chroma")
     ledger = Ledger.open(places[0] / "ledger.sqlite3", "first")
     assert set(client.get_collection("notes", embedding_function=None).get()["ids"]) == set(found)
-    assert ledger.pending(10) == []
+    assert ledger.pending(0, 10) == []
     ledger.close()
     client.close()
-
-
-def test_a_call_that_fails_once_in_the_index_is_retried_and_answered(places, monkeypatch):
-    failures = iter([IndexFailed("once")])
-    real = Index.apply
-
-    def shaky(self: Index, *given: object) -> None:
-        problem = next(failures, None)
-        if problem is not None:
-            raise problem
-        real(self, *given)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Index, "apply", shaky)
-    with StoreRoom(*places) as store:
-        assert store.upsert(["a"], rows(1))["written"] == 1
-        assert [hit["id"] for hit in store.search(rows(1))[0]] == ["a"]
 
 
 def test_an_index_that_is_gone_is_made_again_from_the_ledger(places):
@@ -109,6 +100,7 @@ def test_an_index_that_is_gone_is_made_again_from_the_ledger(places):
             part = slice(start, start + 400)
             store.upsert(ids[part], vectors[part], metadatas=[{"n": 1}] * 400)
         store.upsert(["x"], rows(1, 8), collection="wide")
+        store.healthy()
     shutil.rmtree(places[0] / "chroma")
     with StoreRoom(*places, incarnation="two") as store:
         for i in range(0, 1200, 100):
@@ -126,21 +118,18 @@ def test_an_index_that_is_gone_is_made_again_from_the_ledger(places):
     ],
 )
 def test_a_change_of_collections_that_the_index_never_saw_is_made_up_for(
-    places, monkeypatch, kind, body, left
+    places, stopped, kind, body, left
 ):
     with StoreRoom(*places) as store:
         store.upsert(["a"], rows(1), collection="old")
         store.upsert(["a"], rows(1), collection="other")
-        with monkeypatch.context() as patch:
-
-            def broken(*_: object) -> None:
-                raise IndexFailed("no")
-
-            patch.setattr(Index, "take", broken)
-            store.post(kind, body | {"number": store.next_number()})
-            store._thread.join(30)
-    assert store.channel.sent.empty()
+        stopped(store)
+        store.call(kind, body | {"number": store.next_number()})
+        for name in set(left) - {"made"}:
+            assert len(store.search(rows(1), collection=name)[0]) == 1
+        store.stop("stop")
     with StoreRoom(*places, incarnation="two") as store:
+        store.healthy()
         for name in set(left) - {"made"}:
             assert len(store.search(rows(1), collection=name)[0]) == 1
     client = stock_client(places[0] / "chroma")
@@ -157,6 +146,7 @@ def test_a_stock_chroma_client_reads_the_directory_while_thoth_is_stopped(places
             "rename_collection",
             {"collection": "notes", "to": "papers", "number": store.next_number()},
         )
+        store.healthy()
     client = stock_client(places[0] / "chroma")
     collection = client.get_collection("papers", embedding_function=None)
     found = collection.get(include=["embeddings", "documents", "metadatas"])
@@ -166,7 +156,7 @@ def test_a_stock_chroma_client_reads_the_directory_while_thoth_is_stopped(places
     np.testing.assert_allclose(found["embeddings"], vectors, rtol=1e-6)
     assert collection.query(query_embeddings=vectors[2:], n_results=1)["ids"] == [["c"]]
     graph = collection.configuration_json["hnsw"]
-    assert (graph["space"], graph["sync_threshold"]) == ("cosine", 1_000_000)
+    assert (graph["space"], graph["sync_threshold"]) == ("cosine", SYNC_THRESHOLD)
     client.close()
 
 
@@ -195,6 +185,7 @@ def test_another_programs_chroma_directory_beside_it_is_not_touched(tmp_path):
 def test_a_collection_that_somebody_made_in_the_index_is_moved_aside_and_never_dropped(places):
     with StoreRoom(*places) as store:
         store.upsert(["a"], rows(1))
+        store.healthy()
     client = stock_client(places[0] / "chroma")
     client.create_collection("theirs", embedding_function=None).add(
         ids=["x"], embeddings=rows(1), documents=["their words"]
@@ -203,6 +194,7 @@ def test_a_collection_that_somebody_made_in_the_index_is_moved_aside_and_never_d
     with StoreRoom(*places, incarnation="two") as store:
         store.upsert(["b"], rows(1), collection="theirs")
         assert store.get(collection="theirs").body["ids"] == ["b"]
+        store.healthy()
     client = stock_client(places[0] / "chroma")
     aside = client.get_collection("theirs-aside", embedding_function=None)
     assert aside.get()["documents"] == ["their words"]
@@ -210,7 +202,7 @@ def test_a_collection_that_somebody_made_in_the_index_is_moved_aside_and_never_d
 
 
 def test_many_waiting_writes_share_a_few_commits(places, monkeypatch):
-    commits = 0
+    commits, held = 0, threading.Event()
     real = Ledger.transaction
 
     def counted(self: Ledger):
@@ -218,52 +210,60 @@ def test_many_waiting_writes_share_a_few_commits(places, monkeypatch):
         commits += 1
         return real(self)
 
+    def hold(*given: object):
+        held.wait(30)
+        return {"count": 0}, ()
+
     with StoreRoom(*places) as store:
         store.upsert(["first"], rows(1))
+        store.healthy()
         monkeypatch.setattr(Ledger, "transaction", counted)
-        with store.channel.critical:
+        with monkeypatch.context() as patch:
+            patch.setitem(calls_read.READS, "count", hold)  # type: ignore[arg-type]
+            store.post("count", {"collection": "notes"})
             calls = []
             for i in range(60):
                 body = {"collection": "notes", "ids": [f"id{i}"], "model": None}
                 calls.append(store.post("upsert", body | {"number": store.next_number()}, rows(1)))
-        for call in calls:
-            store.answer(call)
+            held.set()
+            store.channel.sent.get(timeout=30)
+            for call in calls:
+                store.answer(call)
         assert store.call("count", {"collection": "notes"}).body == {"count": 61}
-    # One for whatever was taken before the index was held, one for the rest, one at the end.
-    assert commits <= 4
+    # One for whatever was taken before it was held, one for the rest, and two about the index.
+    assert commits <= 5
 
 
-def test_a_search_is_answered_between_the_steps_of_a_large_write(places, monkeypatch):
+def test_searches_and_writes_go_on_while_the_index_process_stands_still(places, stopped):
+    vectors = rows(1500)
+    ids = [f"id{i}" for i in range(1500)]
     with StoreRoom(*places) as store:
-        store.upsert([f"id{i}" for i in range(1500)], rows(1500))
-        real = Applier.step
-        asked: list[str] = []
-
-        def step(self: Applier) -> bool:
-            if not asked:
-                asked.append(store.post("count", {"collection": "notes"}))
-            return real(self)
-
-        monkeypatch.setattr(Applier, "step", step)
-        body = {"collection": "notes", "ids": [f"id{i}" for i in range(1500)]}
-        write = store.post("delete", body | {"number": store.next_number()})
-        answers = [store.channel.sent.get(timeout=30) for _ in range(2)]
-        assert [answer.id for answer in answers] == [asked[0], write]
-        assert answers[1].body == {"deleted": 1500}
-        assert store.search(rows(1)) == [[]]
+        store.upsert(ids, vectors)
+        stopped(store)
+        assert store.delete(ids=ids[:1000]) == 1000
+        assert {hit["id"] for hit in store.search(vectors[:1], k=900)[0]} == set(ids[1000:])
+        store.upsert(["more"], vectors[:1])
+        assert store.search(vectors[:1], k=1)[0][0]["id"] == "more"
+        os.kill(store.index()["index"]["pid"], signal.SIGCONT)
+        store.healthy()
+        assert {hit["id"] for hit in store.search(vectors[:1], k=900)[0]} == {*ids[1000:], "more"}
 
 
 def test_writes_after_the_first_search_are_not_slowed_by_the_rows_before(places):
     vectors = rows(2000, 64)
     with StoreRoom(*places) as store:
+        store.healthy()
         started = time.monotonic()
         for i in range(0, 2000, 500):
             ids = [f"id{j}" for j in range(i, i + 500)]
             store.upsert(ids, vectors[i : i + 500])
-        filling = time.monotonic() - started
+        store.healthy()
+        # What this is about cost five seconds.
+        filling = max(2.0, time.monotonic() - started)
         store.search(vectors[:1])
         started = time.monotonic()
         store.upsert(["one more"], vectors[:1] * 2)
+        store.healthy()
         assert time.monotonic() - started < filling
 
 
@@ -349,32 +349,3 @@ def test_ids_that_only_the_index_still_has_are_dropped_and_others_take_their_pla
     with StoreRoom(*places, incarnation="two") as store:
         assert [hit["id"] for hit in store.search(vectors[:1], k=5)[0]] == order[40:45]
         assert len(store.search(vectors[:1], k=50)[0]) == 20
-
-
-def test_a_search_that_the_index_fails_on_is_refused_and_others_are_served(places, monkeypatch):
-    real = Index.nearest
-
-    def picky(self: Index, owner: int, vectors: np.ndarray, n: int, where: object, *more: object):
-        if where is not None:
-            raise IndexFailed("this filter is my undoing")
-        return real(self, owner, vectors, n, where, *more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Index, "nearest", picky)
-    with StoreRoom(*places) as store:
-        store.upsert(["a"], rows(1))
-        body = {"collection": "notes", "k": 1, "where": {"n": 1}}
-        assert isinstance(store.error("search", body, rows(1)), StorageError)
-        assert len(store.search(rows(1))[0]) == 1
-
-
-def test_an_index_on_which_every_search_fails_ends_the_store(places, monkeypatch):
-    def broken(*_: object) -> None:
-        raise IndexFailed("no")
-
-    with StoreRoom(*places) as store:
-        store.upsert(["a"], rows(1))
-        monkeypatch.setattr(Index, "nearest", broken)
-        store.post("search", {"collection": "notes", "k": 1}, rows(1))
-        store._thread.join(30)
-    assert isinstance(store.ended, IndexBroken)
-    assert store.channel.sent.empty()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.service import RealService
+from tests.support.service import RealService, wait_for
 
 HEAVY = ("torch", "openvino", "chromadb")
 
@@ -30,6 +30,7 @@ def test_each_process_has_only_its_own_libraries(service: RealService) -> None:
     with service.client() as thoth:
         thoth.add(["one", "two"], ids=["1", "2"])
         assert thoth.query("one", k=1)[0].id == "1"
+    wait_for(lambda: service.status()["store"]["index_state"] == "healthy", 30, "the index")
     status = service.status()
     supervisor = mapped(status["pid"])
     for name in (*HEAVY, "numpy", "tiktoken", "onnxruntime"):
@@ -39,6 +40,10 @@ def test_each_process_has_only_its_own_libraries(service: RealService) -> None:
         if worker["role"] == "embed":
             assert "/chromadb" not in maps
         else:
-            assert "/chromadb_rust_bindings/" in maps
-            for name in ("torch", "openvino", "sentence_transformers"):
+            for name in HEAVY:
                 assert f"/{name}/" not in maps
+            assert "/chromadb" not in maps
+    index = mapped(status["store"]["index"]["pid"])
+    assert "/chromadb_rust_bindings/" in index
+    for name in ("torch", "openvino", "sentence_transformers"):
+        assert f"/{name}/" not in index

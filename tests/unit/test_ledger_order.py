@@ -106,11 +106,11 @@ def test_the_same_number_again_is_answered_as_the_first_time_and_changes_nothing
     with ledger.transaction():
         collection = ledger_collections.for_write(ledger, "notes", 1, MODEL)
         first = ledger_chunks.upsert(ledger, collection, 1, [row("a")])
-    pending = ledger.pending(10)
+    pending = ledger.pending(0, 10)
     with ledger.transaction():
         again = ledger_chunks.upsert(ledger, collection, 1, [row("a")])
     assert (first.written, again.written, again.superseded) == (1, 1, [])
-    assert ledger.pending(10) == pending
+    assert ledger.pending(0, 10) == pending
 
 
 def test_an_unchanged_row_takes_the_higher_number_so_that_a_late_write_cannot_undo_it(ledger):
@@ -138,7 +138,7 @@ def test_a_drop_that_arrives_late_spares_what_was_written_after_it(ledger):
     with ledger.transaction():
         assert ledger_collections.drop(ledger, "notes", 5)
     assert texts(ledger) == {"new": "t"}
-    assert [id for _, _, id in ledger.pending(10)][-1] == "old"
+    assert [id for _, _, id in ledger.pending(0, 10)][-1] == "old"
 
 
 def test_a_write_accepted_before_a_rename_goes_to_the_renamed_collection(ledger):

@@ -106,6 +106,8 @@ class _Machine:
         except _Stop:
             if len(self.stack) != 1:
                 raise _Bad("ends in the middle of a value") from None
+            if self.at != size:
+                raise _Bad("goes on after its end") from None
             return self.stack[0]
         except (IndexError, KeyError, ValueError, TypeError, struct.error) as problem:
             raise _Bad(f"is garbled at byte {self.at:,}") from problem

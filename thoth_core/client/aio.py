@@ -213,6 +213,10 @@ class AsyncThoth(Client):
         """Sizes: chunks and documents of each collection (or of one), bytes on disk."""
         return await self._do(self._calls.stats(collection), deadline)
 
+    async def verify(self, *, deadline: float | None = None) -> dict[str, Any]:
+        """As :meth:`Thoth.verify`."""
+        return await self._do(self._calls.verify(), deadline)
+
     async def ingest(
         self,
         paths: Iterable[str | PathLike[str]] | str | PathLike[str],

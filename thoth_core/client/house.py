@@ -127,6 +127,10 @@ class HouseCalls:
         body = {} if collection is None else {"collection": collection}
         return single(Request("stats", body), lambda m: dict(m.body))
 
+    def verify(self) -> Plan[dict[str, Any]]:
+        """Have the index checked against the ledger."""
+        return single(Request("verify", {}), lambda m: dict(m.body))
+
     def documents(self, sources: Sequence[str], collection: str | None) -> Plan[dict[str, Any]]:
         """What the collection holds of these sources: ``{source: {content_hash, chunks}}``."""
         name, wanted = self._name(collection), list(sources)

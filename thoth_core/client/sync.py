@@ -219,6 +219,14 @@ class Thoth(Client):
         """Sizes: chunks and documents of each collection (or of one), bytes on disk."""
         return self._do(self._calls.stats(collection), deadline)
 
+    def verify(self, *, deadline: float | None = None) -> dict[str, Any]:
+        """Have the files of the index checked, every vector in them compared with the ledger, and a
+        sample of them searched for. ``findings`` are what is damaged, in words, and ``differing``
+        counts rows that are not as they were stored; either is mended by itself, and until then
+        searches are answered from the ledger. Also ``rows``, ``asked`` and ``found`` (of the
+        sample), ``seconds`` and ``index_state``."""
+        return self._do(self._calls.verify(), deadline)
+
     def ingest(
         self,
         paths: Iterable[str | PathLike[str]] | str | PathLike[str],

@@ -25,6 +25,7 @@ READS = frozenset(
         "snapshot_page",
         "snapshot_documents",
         "snapshot_close",
+        "verify",
     }
 )
 #: Those of them that nobody waits for: an export reads on and on.
@@ -49,7 +50,15 @@ KINDS = READS | WRITES | EMBEDDED
 
 #: Requests that are about no collection, or about several.
 _NAMELESS = frozenset(
-    {"embed", "collections", "stats", "snapshot_open", "snapshot_close", "restore_finish"}
+    {
+        "embed",
+        "collections",
+        "stats",
+        "verify",
+        "snapshot_open",
+        "snapshot_close",
+        "restore_finish",
+    }
 )
 
 #: An ``embed`` up to these bounds is interactive: somebody waits for it.

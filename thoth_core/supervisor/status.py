@@ -57,9 +57,15 @@ def service_state(slots: list[Slot], *, stopping: bool) -> str:
 def store_status(ready: Mapping[str, Any], beat: Mapping[str, Any], up: bool) -> dict[str, Any]:
     """The ``store`` entry: what the store worker said last. ``index_state`` is null while no
     store is there to say."""
+
+    def said(name: str) -> Any:
+        return beat.get(name, ready.get(name))
+
     return {
-        "chunks": beat.get("chunks", ready.get("chunks")),
-        "index_state": ready.get("index_state") if up else None,
+        "chunks": said("chunks"),
+        "index_state": said("index_state") if up else None,
+        "index": said("index") if up else None,
+        "unindexed": said("unindexed") or [],
         "epoch": ready.get("epoch"),
     }
 

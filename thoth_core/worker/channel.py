@@ -46,8 +46,6 @@ class Channel:
         self.incarnation = birth.incarnation
         self.slot = birth.slot
         self.log = logging.getLogger(f"thoth.{birth.role}.{birth.slot}")
-        #: Held by a store around each call into the index; see ``lifeline``.
-        self.critical = threading.Lock()
         #: "" while there is work to wait for, then "drain" or "stop".
         self.stopping = ""
         self.busy = False
@@ -58,6 +56,7 @@ class Channel:
         self._steps = 0
         self._inbox: deque[Delivery] = deque()
         self._arrived = threading.Condition()
+        self._nudged = False
         self._config: Message | None = None
         self._outbox: deque[list[Frame]] = deque()
         #: With the path of the store that each is for. Only the I/O thread takes from it.
@@ -119,11 +118,18 @@ class Channel:
     # -- messages -----------------------------------------------------------------------------
 
     def receive(self, timeout: float | None) -> Delivery | None:
-        """The next delivery; None after ``timeout`` seconds, or when the worker is to end and
-        nothing is left."""
+        """The next delivery; None after ``timeout`` seconds, after a nudge, or when the worker is
+        to end and nothing is left."""
         with self._arrived:
-            self._arrived.wait_for(lambda: self._inbox or self.stopping, timeout)
+            self._arrived.wait_for(lambda: self._inbox or self.stopping or self._nudged, timeout)
+            self._nudged = False
             return self._inbox.popleft() if self._inbox else None
+
+    def nudge(self) -> None:
+        """From any thread: let :meth:`receive` come back, though nothing was delivered."""
+        with self._arrived:
+            self._nudged = True
+            self._arrived.notify_all()
 
     def send(self, message: Message) -> None:
         """Leave ``message`` for the supervisor. One that is too large becomes an error answer."""

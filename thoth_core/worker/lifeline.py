@@ -1,8 +1,9 @@
 """A worker never outlives its supervisor.
 
 Two strings, because each alone can fail: the kernel's parent-death signal (Linux only, and only
-once it is armed) and a pipe whose other end only the supervisor holds. A store finishes the index
-call it is in, one second at most, so it takes the pipe alone; the timer that ends it is a native
+once it is armed) and a pipe whose other end only the parent holds. The index process, whose parent
+is the store, finishes the call into Chroma that it is in, so it takes the pipe alone; should that
+call let go of the interpreter and then hang, the timer that ends it after a second is a native
 thread of ``faulthandler``, which works even while native code holds the GIL.
 """
 

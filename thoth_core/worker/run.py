@@ -49,7 +49,7 @@ def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
         channel.request_stop("stop")
 
     signal.signal(signal.SIGTERM, terminate)
-    lifeline.arm(birth.parent, birth.death_fd, channel.critical if role == "store" else None)
+    lifeline.arm(birth.parent, birth.death_fd)
     status = _serve(channel, serve)
     if terminated and status == 0:
         status = EXIT_TERM

@@ -1,0 +1,36 @@
+"""``thoth verify``."""
+
+from __future__ import annotations
+
+import click
+
+from cli.options import Options, common
+from thoth_core.errors import EXIT_FAILED
+
+
+@click.command()
+@common
+@click.pass_obj
+def verify(options: Options) -> int:
+    """Check the files of the index, compare all of it with the ledger, and search for a sample.
+
+    What is wrong is mended by itself: the index is rebuilt from the ledger, nothing is embedded
+    again, and searches are answered meanwhile. Exit code 1 if anything was wrong.
+    """
+    with options.thoth() as thoth:
+        report = thoth.verify()
+    output = options.output
+    good = not report["findings"] and not report["differing"]
+    good = good and report.get("found", 0) == report.get("asked", 0)
+    if output.json:
+        output.document({"good": good, **report})
+        return 0 if good else EXIT_FAILED
+    for finding in report["findings"]:
+        output.line(f"damaged: {finding}")
+    if report["differing"]:
+        output.line(f"{report['differing']:,} of {report['rows']:,} rows were not as stored")
+    if "asked" in report:
+        output.line(f"found: {report['found']} of {report['asked']} sampled vectors")
+    output.line(f"rows: {report['rows']:,}")
+    output.line(f"index: {report['index_state']}")
+    return 0 if good else EXIT_FAILED

@@ -1,0 +1,165 @@
+"""The store's side of its index process: start it, ask it, see it end.
+
+A process of its own because a call into Chroma 1.5.9 holds the interpreter's lock for as long as it
+takes, and may end the process that makes it. Here nothing waits longer than it is told to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from store_worker import index_line
+
+#: What the child finds its orders in.
+VARIABLE = "THOTH_INDEX"
+#: Seconds that a child whose line is broken gets to end.
+LAST_WORDS = 2.0
+#: Seconds that a child which was told to end gets for the call that it is in.
+CLOSE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the child answered to ``op``. ``error`` is the kind of failure, or empty."""
+
+    op: str
+    body: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The child has ended while it was at ``op`` (empty: at nothing). ``code`` as ``subprocess``
+    gives it: negative for a signal."""
+
+    op: str
+    code: int
+
+    @property
+    def signal(self) -> str | None:
+        try:
+            return signal.Signals(-self.code).name if self.code < 0 else None
+        except ValueError:
+            return f"signal {-self.code}"
+
+
+class IndexChild:
+    """One index process. For one thread; ``nudge`` is called from another when something came."""
+
+    def __init__(self, data_dir: Path, nudge: Callable[[], None], *, faults: bool = False) -> None:
+        self.op = ""
+        self.asked_at = 0.0
+        self._nudge = nudge
+        self._replies: SimpleQueue[tuple[dict[str, Any], bytes] | None] = SimpleQueue()
+        self._line, theirs = socket.socketpair()
+        death_read, self._death_write = os.pipe()
+        orders = {
+            "data_dir": str(data_dir),
+            "line": theirs.fileno(),
+            "death_fd": death_read,
+            "parent": os.getpid(),
+            "faults": faults,
+        }
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "store_worker.index_process"],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, VARIABLE: json.dumps(orders)},
+                pass_fds=(theirs.fileno(), death_read),
+                # Not in the store's group: whoever kills that must not catch it in mid-write.
+                process_group=0,
+            )
+        except BaseException:
+            self._line.close()
+            os.close(self._death_write)
+            raise
+        finally:
+            theirs.close()
+            os.close(death_read)
+        self.pid = self._process.pid
+        threading.Thread(target=self._read, name="index", daemon=True).start()
+
+    @property
+    def idle(self) -> bool:
+        return not self.op
+
+    def ask(self, op: str, array: bytes | memoryview = b"", **fields: Any) -> None:
+        """Ask for ``op``; the child must be idle. The answer, or the child's death, is got by
+        :meth:`poll` and :meth:`wait`."""
+        self.op, self.asked_at = op, time.monotonic()
+        # A line that is broken is told by its other end.
+        with contextlib.suppress(OSError):
+            index_line.send(self._line, {"op": op, **fields}, array)
+
+    def poll(self) -> Reply | Died | None:
+        """What has come, if anything."""
+        return self.wait(0)
+
+    def wait(self, seconds: float) -> Reply | Died | None:
+        """What comes within ``seconds``."""
+        try:
+            came = self._replies.get(block=seconds > 0, timeout=seconds or None)
+        except Empty:
+            return None
+        op, self.op = self.op, ""
+        if came is None:
+            return Died(op, self._ended())
+        body, _ = came
+        return Reply(op, body, str(body.pop("error", "")))
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def close(self, *, at_once: bool = False) -> int:
+        """Have it close the index and end after what it is at; ``at_once``, after the call into
+        Chroma that it is in. One that does not is killed. Its exit status."""
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_WR)
+        if at_once:
+            self._let_go()
+        try:
+            self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        return self._ended()
+
+    def _ended(self) -> int:
+        try:
+            code = self._process.wait(LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        self._line.close()
+        self._let_go()
+        return code
+
+    def _let_go(self) -> None:
+        """End the pipe that ties the child to this process."""
+        if self._death_write >= 0:
+            os.close(self._death_write)
+            self._death_write = -1
+
+    def _read(self) -> None:
+        try:
+            while (came := index_line.receive(self._line)) is not None:
+                self._replies.put(came)
+                self._nudge()
+        except (OSError, ValueError):
+            # Closed by us, or out of step: it is of no use any more.
+            self.kill()
+        self._replies.put(None)
+        self._nudge()

@@ -1,0 +1,75 @@
+"""The files of the index: looked at before native code opens them, put on disk, made smaller."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from store_worker.compare import differing
+from store_worker.ledger import Ledger
+from thoth_core.chroma_dir.check import check
+from thoth_core.chroma_dir.files import Damaged
+from thoth_core.errors import StorageError
+
+DATABASE = "chroma.sqlite3"
+
+
+def inspect(folder: Path, ledger: Ledger, *, compare: bool, after: int) -> dict[str, Any]:
+    """``findings``: what is wrong with the files, in words. With ``compare``, ``differing`` are
+    [collection, ids] whose vectors are not in them as they are in the ledger, out of ``rows``;
+    those whose change comes after ``after`` need not be."""
+    report: dict[str, Any] = {"findings": [], "differing": [], "rows": 0}
+    report["findings"] = [str(each) for each in check(folder, ours=True)]
+    if compare and not report["findings"] and (folder / DATABASE).exists():
+        try:
+            report["differing"], report["rows"] = differing(folder, ledger, after)
+        except Damaged as problem:
+            report["findings"] = [str(problem)]
+    return report
+
+
+def size(folder: Path) -> int:
+    """Bytes on disk of everything in ``folder``."""
+    total = 0
+    for each in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            # What is allocated: one size field gone wrong makes a file of 700 GB that is a hole.
+            total += each.stat().st_blocks * 512 if each.is_file() else 0
+    return total
+
+
+def sync(folder: Path) -> None:
+    """Have every file of the index on disk; Chroma itself waits for none of them."""
+    try:
+        for place, _, names in os.walk(folder):
+            for name in (*names, "."):
+                fd = os.open(Path(place) / name, os.O_RDONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+    except OSError as problem:
+        raise StorageError(
+            f"the index cannot be put on disk: {folder}",
+            cause=problem.strerror or str(problem),
+            fix=f"df -h {folder}",
+            path=str(folder),
+        ) from problem
+
+
+def vacuum(folder: Path) -> None:
+    """Give back what Chroma's database no longer uses; nobody may have it open."""
+    try:
+        db = sqlite3.connect(folder / DATABASE, isolation_level=None)
+        with contextlib.closing(db):
+            db.execute("VACUUM")
+    except sqlite3.Error as problem:
+        raise StorageError(
+            f"the index cannot be compacted: {folder / DATABASE}",
+            cause=f"SQLite: {problem}",
+            fix=f"df -h {folder}",
+            path=str(folder),
+        ) from problem

@@ -1,0 +1,207 @@
+"""The process that alone opens ``chroma/``: it is asked by the store and keeps nothing to itself.
+
+It reads the ledger, which the store writes, and brings the index up to date with it. It may end at
+any moment: the store then has another one started, and the ledger says what is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from store_worker import index_files, index_line
+from store_worker.faults import INDEX_ABORT
+from store_worker.follower import Follower
+from store_worker.index import Index, IndexFailed, IndexRefused
+from store_worker.index_child import VARIABLE
+from store_worker.ledger import Ledger
+from store_worker.locks import own_index
+from thoth_core.errors import ThothError
+from thoth_core.worker import lifeline
+from thoth_core.worker.birth import EXIT_BOOT
+
+#: Seconds after which a call counts as hanging, and the process ends itself: a store that waits
+#: has an exact scan to answer with, but only another process can index again.
+CALL_SECONDS = 300.0
+#: Vectors of one collection that are searched for in a sample.
+SAMPLE = 50
+
+Body = dict[str, Any]
+
+
+class IndexProcess:
+    """The index and its reader of the ledger. Each public method is one operation."""
+
+    def __init__(self, data_dir: Path, *, faults: bool) -> None:
+        self.critical = threading.Lock()
+        self._folder = data_dir / "chroma"
+        self._ledger = Ledger.reader(data_dir / "ledger.sqlite3")
+        self._faults = faults
+        self._index: Index | None = None
+
+    @property
+    def index(self) -> Index:
+        if self._index is None:
+            self._index = Index.open(self._folder, self._ledger.ident, self.critical)
+        return self._index
+
+    @property
+    def follower(self) -> Follower:
+        return Follower(self._ledger, self.index, INDEX_ABORT if self._faults else "")
+
+    def verify(self, body: Body, array: bytes) -> Body:
+        """Look at the files before native code does, and compare them with the ledger."""
+        started = time.monotonic()
+        found = index_files.inspect(
+            self._folder, self._ledger, compare=bool(body["compare"]), after=body["after"]
+        )
+        return {**found, "seconds": round(time.monotonic() - started, 3)}
+
+    def plan(self, body: Body, array: bytes) -> Body:
+        """Open the index; the collections that it lacks."""
+        return {"missing": self.follower.missing()}
+
+    def reconcile(self, body: Body, array: bytes) -> Body:
+        """Give the index the ledger's collections."""
+        return {"collections": self.follower.reconcile()}
+
+    def apply(self, body: Body, array: bytes) -> Body:
+        seq, changes = self.follower.apply(body["after"], body["limit"], _skipped(body))
+        return {"seq": seq, "changes": changes}
+
+    def fill(self, body: Body, array: bytes) -> Body:
+        row, rows = self.follower.fill(
+            body["collection"], body["after"], body["upto"], body["limit"], _skipped(body)
+        )
+        return {"after": row, "rows": rows}
+
+    def rows(self, body: Body, array: bytes) -> Body:
+        self.follower.write(body["collection"], body["ids"])
+        return {"rows": len(body["ids"])}
+
+    def sample(self, body: Body, array: bytes) -> Body:
+        """Search for stored vectors; how many were asked for and how many were found."""
+        return self.follower.sample(body["after"], _skipped(body), SAMPLE, random.Random())
+
+    def search(self, body: Body, array: bytes) -> Body:
+        """Ids near each of the vectors (m, dimension)."""
+        vectors = np.frombuffer(array, "<f4").reshape(body["shape"])
+        found = self.index.nearest(
+            body["collection"], vectors, body["n"], body["where"], body["where_document"]
+        )
+        return {"ids": found}
+
+    def matching(self, body: Body, array: bytes) -> Body:
+        found = self.index.matching(
+            body["collection"], body["ids"], body["where"], body["where_document"]
+        )
+        return {"ids": found}
+
+    def settle(self, body: Body, array: bytes) -> Body:
+        """Have all that was written on disk, not only with the system."""
+        index_files.sync(self._folder)
+        return {}
+
+    def compact(self, body: Body, array: bytes) -> Body:
+        """Give room on the disk back; the index is closed for it."""
+        before = index_files.size(self._folder)
+        self.close()
+        index_files.vacuum(self._folder)
+        self.follower.reconcile()
+        return {"before": before, "after": index_files.size(self._folder)}
+
+    def close(self) -> None:
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+
+_OPERATIONS: Mapping[str, Callable[[IndexProcess, Body, bytes], Body]] = {
+    each.__name__: each
+    for each in (
+        IndexProcess.verify,
+        IndexProcess.plan,
+        IndexProcess.reconcile,
+        IndexProcess.apply,
+        IndexProcess.fill,
+        IndexProcess.rows,
+        IndexProcess.sample,
+        IndexProcess.search,
+        IndexProcess.matching,
+        IndexProcess.settle,
+        IndexProcess.compact,
+    )
+}
+
+
+def _skipped(body: Body) -> dict[int, set[str]]:
+    return {collection: set(ids) for collection, ids in body.get("skip") or ()}
+
+
+def answer(process: IndexProcess, body: Body, array: bytes) -> Body:
+    """The reply to one request; what goes wrong is a part of it."""
+    try:
+        return _OPERATIONS[body["op"]](process, body, array)
+    except IndexRefused as problem:
+        return {"error": "refused", "message": str(problem)}
+    except IndexFailed as problem:
+        return {"error": "failed", "message": str(problem)}
+    except ThothError as problem:
+        return {"error": "typed", "problem": problem.to_dict(), "message": str(problem)}
+    except Exception as problem:
+        logging.getLogger("thoth.index").exception("%s failed", body.get("op"))
+        return {"error": "failed", "message": f"{type(problem).__name__}: {problem}"}
+
+
+def main() -> int:
+    raw = os.environ.pop(VARIABLE, None)
+    if raw is None:
+        sys.stderr.write(
+            "error: the index process is started by the store, not by hand\n"
+            "fix: thoth-supervisor start\n"
+        )
+        return EXIT_BOOT
+    orders = json.loads(raw)
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    data_dir = Path(orders["data_dir"])
+    line = socket.socket(fileno=orders["line"])
+    # One that is still in its last call has the folder until it ends.
+    lock = own_index(data_dir)
+    process = IndexProcess(data_dir, faults=bool(orders["faults"]))
+    lifeline.arm(orders["parent"], orders["death_fd"], process.critical)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while (came := index_line.receive(line)) is not None:
+            # A native thread ends the process even while a call holds the interpreter's lock.
+            faulthandler.dump_traceback_later(CALL_SECONDS, exit=True)
+            reply = answer(process, *came)
+            faulthandler.cancel_dump_traceback_later()
+            index_line.send(line, reply)
+    process.close()
+    lock.release()
+    logging.shutdown()
+    # As in every worker: the teardown of native libraries is where they like to crash.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

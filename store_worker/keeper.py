@@ -1,0 +1,482 @@
+"""Keeps an index of the ledger: carries out what ``recovery`` decides, and answers searches by the
+index when that is up to date, by an exact scan of the ledger's vectors when it is not.
+
+Whatever becomes of the index process, a search is answered and a write goes on: only the ledger is
+needed for either.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from store_worker import ledger_collections, ledger_queries
+from store_worker.aside import Aside
+from store_worker.index_child import Died, IndexChild, Reply
+from store_worker.ledger import Ledger
+from store_worker.recovery import (
+    Ask,
+    Fill,
+    Policy,
+    Recovery,
+    Replace,
+    SetAside,
+    Situation,
+    Spawn,
+    Stage,
+    Step,
+)
+from store_worker.replay import changed_ids
+from store_worker.scans import Scans
+from thoth_core.errors import LedgerDamaged, StorageError, ThothError, from_dict
+
+#: Changes that the index may lag behind before writes wait for it.
+MOST_BEHIND = 2000
+#: Rows that are compared with the ledger at every start; more, only after an end that was no good
+#: one: a second for each hundred thousand.
+COMPARED_ROWS = 200_000
+#: Seconds that a search waits for the index process.
+SEARCH_SECONDS = 1.0
+#: Seconds that a store which ends gives the index to follow, and to be put on disk.
+FINISH_SECONDS, SETTLE_SECONDS = 15.0, 5.0
+
+Report = dict[str, Any]
+
+
+class Keeper:
+    """For one thread. ``nudge`` is called from another when the index process has answered."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        data_dir: Path,
+        log: logging.Logger,
+        nudge: Callable[[], None],
+        *,
+        faults: bool = False,
+        keep_damaged: bool = False,
+        policy: Policy | None = None,
+    ) -> None:
+        self.scans = Scans(ledger, data_dir / "scan")
+        self._ledger = ledger
+        self._data_dir = data_dir
+        self._log = log
+        self._nudge = nudge
+        self._faults = faults
+        self._aside = Aside(data_dir / "chroma", log, keep=keep_damaged)
+        notes = ledger.index_notes() or {}
+        fills = {int(c): Fill(*fill) for c, fill in notes.get("fills", {}).items()}
+        # Whoever opened the index meanwhile may have changed it; only a long look is spared.
+        spared = bool(notes.get("clean")) and ledger_queries.total(ledger) > COMPARED_ROWS
+        self._recovery = Recovery(
+            int(notes.get("generation", 1)), fills, clean=spared, policy=policy
+        )
+        self._child: IndexChild | None = None
+        self._asked: Ask | None = None
+        #: How far the index is in the log, and how far it is known to be on disk.
+        self._applied = ledger.watermark
+        #: The collections that the index was given, id to name.
+        self._given: dict[int, str] = {}
+        self._last_exit: dict[str, Any] | None = None
+        #: Who waits for a verification, and what is known of it; who waits for a compaction.
+        self._verifies: list[Callable[[Report], None]] = []
+        self._verdict: Report | None = None
+        self._compacts: list[Callable[[Report], None]] = []
+        if notes.get("clean"):
+            self._note(clean=False)
+
+    # -- what others see ----------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """``verifying``, ``healthy``, ``rebuilding``, or ``damaged`` when it was given up."""
+        return self._recovery.state
+
+    @property
+    def behind(self) -> int:
+        """Changes that the index has yet to be told, the rows of a rebuild not counted."""
+        return self._ledger.last_change() - self._applied
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether the index follows closely enough for more to be written. One that is being
+        rebuilt, or that does not answer, keeps nobody waiting."""
+        return not self._recovery.serves or self.behind < MOST_BEHIND
+
+    def status(self) -> Report:
+        """The part of ``status`` that is about the index."""
+        child, recovery = self._child, self._recovery
+        filled = None
+        if recovery.fills:
+            total = ledger_queries.total(self._ledger)
+            filled = {"done": max(0, total - self._rows_left()), "total": total}
+        return {
+            "index_state": recovery.state,
+            "index": {
+                "pid": child.pid if child is not None else None,
+                "generation": recovery.generation,
+                "restarts": max(0, recovery.restarts - 1),
+                "pending": self.behind,
+                "progress": filled,
+                "reason": recovery.reason,
+                "last_exit": self._last_exit,
+            },
+            "unindexed": ledger_queries.all_unindexed(self._ledger)[:100],
+        }
+
+    # -- the work -----------------------------------------------------------------------------
+
+    def turn(self, *, quiet: bool = False) -> float | None:
+        """Take what the index process has answered, and ask it the next thing. Never waits; the
+        seconds after which there may be more to do, None if only an event leads to more."""
+        now = time.monotonic()
+        self._hear(now)
+        while (child := self._child) is None or child.idle:
+            step = self._next(now, quiet)
+            if step is None:
+                break
+            self._do(step, now)
+            if isinstance(step, Ask):
+                break
+        wakes = self._recovery.wakes_at if self._child is None or self._child.idle else None
+        return None if wakes is None else max(0.0, wakes - now)
+
+    def _hear(self, now: float, seconds: float = 0.0) -> bool:
+        """Take an answer if one comes within ``seconds``."""
+        if self._child is None:
+            return False
+        came = self._child.wait(seconds)
+        if came is None:
+            return False
+        if isinstance(came, Died):
+            self._ended(now, came)
+        else:
+            self._answered(now, came)
+        return True
+
+    def _next(self, now: float, quiet: bool) -> Step | None:
+        if self._recovery.stage is Stage.SERVING:
+            if self._verifies and self._verdict is None:
+                return Ask("verify", {"compare": not self._recovery.fills, "after": self._applied})
+            if self._compacts and self._recovery.serves:
+                return Ask("compact")
+        names = {each.id: each.name for each in ledger_collections.everything(self._ledger)}
+        return self._recovery.next(
+            Situation(now, self._applied, self._ledger.last_change(), names != self._given, quiet)
+        )
+
+    def _do(self, step: Step, now: float) -> None:
+        if isinstance(step, Spawn):
+            self._spawn(now)
+        elif isinstance(step, Replace):
+            self._end_child()
+        elif isinstance(step, SetAside):
+            self._set_aside(step, now)
+        elif self._child is not None:
+            self._asked = step
+            self._child.ask(step.op, **step.fields)
+
+    def _spawn(self, now: float) -> None:
+        self._given = {}
+        try:
+            self._child = IndexChild(self._data_dir, self._nudge, faults=self._faults)
+        except OSError as problem:
+            self._recovery.spawn_failed(now, f"the index process cannot be started: {problem}")
+            self._log.error("%s", self._recovery.reason)
+            return
+        self._recovery.spawned()
+        self._log.info("started the index process (pid %d)", self._child.pid)
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = self._asked = None
+
+    def _set_aside(self, step: SetAside, now: float) -> None:
+        """Begin a new index. Ending between any two steps leaves either the old folder, which is
+        looked at again, or none, which is filled."""
+        self._log.error("the index is rebuilt from the ledger: %s", step.reason)
+        self._end_child()
+        last = self._ledger.last_change()
+        fills = self._all_rows()
+        self.scans.follow()
+        self._ledger.note_index(self._notes(self._recovery.generation + 1, fills), last)
+        self._applied = last
+        self._aside.take(self._recovery.generation)
+        self._recovery.set_aside(now, fills)
+
+    def _all_rows(self) -> dict[int, Fill]:
+        found = {
+            each.id: Fill(0, ledger_queries.last_row(self._ledger, each.id))
+            for each in ledger_collections.everything(self._ledger)
+        }
+        return {collection: fill for collection, fill in found.items() if fill.upto}
+
+    # -- answers ------------------------------------------------------------------------------
+
+    def _answered(self, now: float, reply: Reply) -> None:
+        asked, self._asked = self._asked, None
+        recovery, body = self._recovery, reply.body
+        if reply.error:
+            self._went_wrong(now, reply)
+            return
+        if reply.op == "verify":
+            self._verified(now, body)
+        elif reply.op == "plan":
+            missing = set(body["missing"])
+            # One that is new is told by the log, wholly.
+            missing -= {c for c in missing if self._ledger.logged_whole(c, self._applied)}
+            lacking = {c: f for c, f in self._all_rows().items() if c in missing}
+            if lacking:
+                self._note(fills={**recovery.fills, **lacking})
+            recovery.planned(lacking)
+        elif reply.op == "reconcile":
+            self._reconciled(body)
+        elif reply.op == "apply":
+            self._applied = max(self._applied, body["seq"])
+            recovery.wrote("apply", body["changes"])
+        elif reply.op == "fill" and asked is not None:
+            fill = asked.fields
+            after = body["after"]
+            left = None if after is None else Fill(after, fill["upto"])
+            recovery.wrote("fill", body["rows"], (fill["collection"], left))
+        elif reply.op == "rows":
+            recovery.wrote("rows", body["rows"])
+        elif reply.op == "sample":
+            self._sampled(body)
+        elif reply.op == "settle":
+            self._settled()
+        elif reply.op == "compact":
+            self._tell(self._compacts, body)
+        else:
+            recovery.searched()
+
+    def _went_wrong(self, now: float, reply: Reply) -> None:
+        message = str(reply.body.get("message"))
+        if reply.op == "compact":
+            self._tell(self._compacts, {"problem": _typed(reply)})
+        elif reply.error == "typed":
+            # The disk, or the ledger in somebody else's hands: nothing that the index can help.
+            self._log.warning("the index could not be worked on: %s", message)
+            self._recovery.no_room(now)
+        elif reply.error == "refused" and reply.op in ("search", "matching"):
+            return
+        else:
+            self._log.warning("the index failed on %s: %s", reply.op, message)
+            step = self._recovery.failed(now, reply.op, message)
+            if step is not None:
+                self._do(step, now)
+
+    def _verified(self, now: float, body: Report) -> None:
+        differing = [(int(c), list(ids)) for c, ids in body["differing"]]
+        count = sum(len(ids) for _, ids in differing)
+        told = {
+            "findings": body["findings"],
+            "rows": body["rows"],
+            "differing": count,
+            "seconds": body["seconds"],
+        }
+        for finding in body["findings"]:
+            self._log.warning("the index is damaged: %s", finding)
+        if self._recovery.verified(body["findings"], count, body["rows"]):
+            self._log.warning("%d rows of the index are not as in the ledger", count)
+            with self._ledger.transaction():
+                for collection, ids in differing:
+                    self._ledger.log_changes(collection, ids, "upsert")
+        if self._verifies and self._recovery.stage is Stage.SERVING:
+            # Its answers are looked at too, and then it is told.
+            self._verdict = told
+            self._recovery.check()
+        elif self._verifies and body["findings"]:
+            self._tell_verdict(told)
+
+    def _reconciled(self, body: Report) -> None:
+        named = {each.id: each.name for each in ledger_collections.everything(self._ledger)}
+        given = set(body["collections"])
+        self._given = {id: name for id, name in named.items() if id in given}
+        self._recovery.dropped(set(self._recovery.fills) - named.keys())
+        self._recovery.reconciled()
+
+    def _sampled(self, body: Report) -> None:
+        was = self._recovery.state
+        self._recovery.sampled(body["asked"], body["found"])
+        if self._recovery.state == "healthy":
+            if was != "healthy":
+                self._log.info("the index is healthy")
+            self._aside.forget()
+        if self._verdict is not None:
+            self._tell_verdict({**self._verdict, "asked": body["asked"], "found": body["found"]})
+
+    def _settled(self) -> None:
+        # Whoever reads the log must have read what is now forgotten.
+        self.scans.follow()
+        try:
+            self._ledger.note_index(self._notes(), self._applied)
+        except LedgerDamaged:
+            raise
+        except StorageError as problem:
+            self._log.warning("it could not be noted how far the index is: %s", problem)
+            self._recovery.no_room(time.monotonic())
+            return
+        self._recovery.settled()
+
+    def _ended(self, now: float, died: Died) -> None:
+        if self._child is None:
+            return
+        in_hand = self._in_hand()
+        self._last_exit = {
+            "signal": died.signal,
+            "code": died.code,
+            "during": died.op,
+            "at": time.time(),
+        }
+        self._log.warning(
+            "the index process (pid %d) ended: %s%s",
+            self._child.pid,
+            died.signal or f"exit code {died.code}",
+            f", during {died.op}" if died.op else "",
+        )
+        self._child = self._asked = None
+        self._recovery.died(now, died.op, died.signal, in_hand)
+        while self._recovery.hopeless:
+            group = self._recovery.hopeless.pop()
+            reason = f"the index process ended by {died.signal} when it took this row"
+            self._log.error("row %s is left out of the index: %s", group.ids[0], reason)
+            with self._ledger.transaction():
+                self._ledger.db.execute(
+                    "INSERT OR REPLACE INTO unindexed VALUES (?, ?, ?)",
+                    (group.collection, group.ids[0], reason),
+                )
+
+    def _in_hand(self) -> Mapping[int, Sequence[str]]:
+        """The rows that the index process was writing."""
+        asked = self._asked
+        if asked is None:
+            return {}
+        fields = asked.fields
+        if asked.op == "rows":
+            return {fields["collection"]: fields["ids"]}
+        if asked.op == "apply":
+            found = changed_ids(self._ledger.pending(fields["after"], fields["limit"]))
+        elif asked.op == "fill":
+            collection = fields["collection"]
+            rows = ledger_queries.ids_between(
+                self._ledger, collection, fields["after"], fields["upto"], fields["limit"]
+            )
+            found = {collection: [id for _, id in rows]}
+        else:
+            return {}
+        skip = {collection: set(ids) for collection, ids in fields["skip"]}
+        return {c: [id for id in ids if id not in skip.get(c, ())] for c, ids in found.items()}
+
+    # -- notes --------------------------------------------------------------------------------
+
+    def _notes(
+        self,
+        generation: int | None = None,
+        fills: Mapping[int, Fill] | None = None,
+        *,
+        clean: bool = False,
+    ) -> Report:
+        fills = self._recovery.fills if fills is None else fills
+        return {
+            "generation": self._recovery.generation if generation is None else generation,
+            "fills": {str(c): [fill.after, fill.upto] for c, fill in fills.items()},
+            "clean": clean,
+        }
+
+    def _note(self, *, fills: Mapping[int, Fill] | None = None, clean: bool = False) -> None:
+        self._ledger.note_index(self._notes(fills=fills, clean=clean))
+
+    # -- questions ----------------------------------------------------------------------------
+
+    def ask_index(self, op: str, array: bytes | memoryview = b"", **fields: Any) -> Reply | None:
+        """What the index answers to ``op``, if it is up to date with the ledger and answers in
+        time; else None, and whoever asks looks into the ledger."""
+        child = self._child
+        up_to_date = self._recovery.serves and self._applied == self._ledger.last_change()
+        if child is None or not child.idle or not up_to_date:
+            return None
+        self._asked = Ask(op, fields)
+        child.ask(op, array, **fields)
+        now = time.monotonic()
+        came = child.wait(SEARCH_SECONDS)
+        if came is None:
+            # Its answer comes too late to be of use; it is heard all the same.
+            self._log.warning("the index did not answer within %.0f s", SEARCH_SECONDS)
+            return None
+        if isinstance(came, Died):
+            self._ended(now, came)
+            return None
+        self._answered(now, came)
+        # What Chroma does not take (a filter of too many values) the ledger can answer, or refuse.
+        return None if came.error else came
+
+    def verify(self, answer: Callable[[Report], None]) -> None:
+        """Have the index checked and compared; ``answer`` is called with what was found."""
+        self._recovery.try_again(time.monotonic())
+        self._verifies.append(answer)
+
+    def compact(self, answer: Callable[[Report], None]) -> None:
+        """Have the index give back room on the disk."""
+        self._compacts.append(answer)
+
+    def _tell_verdict(self, told: Report) -> None:
+        self._verdict = None
+        self._tell(self._verifies, {**told, "index_state": self._recovery.state})
+
+    @staticmethod
+    def _tell(waiting: list[Callable[[Report], None]], told: Report) -> None:
+        answers, waiting[:] = list(waiting), []
+        for answer in answers:
+            answer(told)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def close(self, *, finish: bool) -> None:
+        """End the index process; with ``finish``, when the index has all that is in the ledger,
+        so that another program that reads it finds everything."""
+        deadline = time.monotonic() + FINISH_SECONDS
+        while finish and time.monotonic() < deadline and self._may_finish():
+            self.turn()
+            self._hear(time.monotonic(), 0.1)
+        clean = self._settle_now() if self._recovery.serves else False
+        child, self._child = self._child, None
+        code = child.close(at_once=not clean) if child is not None else 1
+        self.scans.close()
+        if clean and code == 0:
+            self._note(clean=True)
+
+    def _may_finish(self) -> bool:
+        """Whether the index lacks something that it can have soon."""
+        if self.state == "rebuilding":
+            return self._rows_left() + self.behind < MOST_BEHIND
+        return self.state != "damaged" and not (self._recovery.serves and not self.behind)
+
+    def _rows_left(self) -> int:
+        fills = self._recovery.fills.items()
+        return ledger_queries.rows_left(self._ledger, {c: (f.after, f.upto) for c, f in fills})
+
+    def _settle_now(self) -> bool:
+        """Have the index on disk; whether that is known, and it has everything."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        self._hear_until_idle(deadline)
+        if self._child is None or not self._child.idle or self.behind:
+            return False
+        self._do(Ask("settle"), time.monotonic())
+        self._hear_until_idle(deadline)
+        return self._ledger.watermark == self._ledger.last_change()
+
+    def _hear_until_idle(self, deadline: float) -> None:
+        while self._asked is not None and time.monotonic() < deadline:
+            self._hear(time.monotonic(), 0.1)
+
+
+def _typed(reply: Reply) -> ThothError:
+    problem = reply.body.get("problem")
+    if isinstance(problem, Mapping):
+        return from_dict(problem)
+    return StorageError("the index could not carry this out", cause=str(reply.body.get("message")))

@@ -1,0 +1,159 @@
+"""The nearest chunks of a collection: by the index while it is up to date, else by an exact scan.
+
+Both only propose ids. The order and the scores are those of the ledger's own vectors, so a search
+is answered alike whichever of the two was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from store_worker import ledger_queries
+from store_worker.ledger_collections import Collection
+from store_worker.nearness import exact_scores
+from store_worker.store import Store
+from store_worker.where_match import compile_where, matching_rows
+from thoth_core.vectors import Vectors
+
+#: Hits asked of the index beyond those wanted, because it is approximate.
+OVERFETCH = 8
+#: More hits than this are not asked for without counting first how many there can be.
+MANY = 1000
+
+Filter = Mapping[str, Any] | None
+Ranked = list[tuple[str, float]]
+
+
+def nearest(
+    store: Store,
+    collection: Collection,
+    queries: Vectors,
+    k: int,
+    where: Filter,
+    where_document: Filter,
+) -> list[Ranked]:
+    """For each of ``queries`` (m, dimension) up to ``k`` ids with their scores, best first, equal
+    ones by id."""
+    if k > MANY:
+        k = min(k, ledger_queries.count(store.ledger, collection.id))
+    if k < 1:
+        return [[] for _ in queries]
+    found = _by_index(store, collection, queries, k, where, where_document)
+    if found is None:
+        found = _by_scan(store, collection, queries, k, where, where_document)
+    return found
+
+
+def matching(
+    store: Store, collection: Collection, ids: list[str] | None, where: Filter, document: Filter
+) -> list[str]:
+    """Ids of the chunks (out of ``ids``, if given) that the filters let through, in no order."""
+    reply = store.keeper.ask_index(
+        "matching", collection=collection.id, ids=ids, where=where, where_document=document
+    )
+    if reply is None:
+        return matching_now(store, collection, ids, where, document)
+    extra = _let_through(store, collection, where, document)
+    found: list[str] = reply.body["ids"]
+    wanted = None if ids is None else set(ids)
+    return found + [id for id in extra if wanted is None or id in wanted]
+
+
+def matching_now(
+    store: Store, collection: Collection, ids: list[str] | None, where: Filter, document: Filter
+) -> list[str]:
+    """The same from the ledger alone, with what the open transaction has written so far."""
+    _, found = matching_rows(store.ledger, collection.id, where, document)
+    if ids is None:
+        return list(found)
+    wanted = set(ids)
+    return [id for id in found if id in wanted]
+
+
+def _by_index(
+    store: Store,
+    collection: Collection,
+    queries: Vectors,
+    k: int,
+    where: Filter,
+    where_document: Filter,
+) -> list[Ranked] | None:
+    extra = _let_through(store, collection, where, where_document)
+    results: list[Ranked] = [[] for _ in queries]
+    pending, n = list(range(len(queries))), k + OVERFETCH
+    while pending:
+        asked = np.ascontiguousarray(queries[pending], "<f4")
+        reply = store.keeper.ask_index(
+            "search",
+            asked.tobytes(),
+            collection=collection.id,
+            shape=list(asked.shape),
+            n=n,
+            where=where,
+            where_document=where_document,
+        )
+        if reply is None:
+            return None
+        found: list[list[str]] = reply.body["ids"]
+        ids = dict.fromkeys(id for each in found for id in each)
+        vectors = ledger_queries.vectors_of(store.ledger, collection.id, [*ids, *extra])
+        short = []
+        for query, each in zip(pending, found, strict=True):
+            live = [id for id in dict.fromkeys([*each, *extra]) if id in vectors]
+            if len(live) < k and len(each) >= n:
+                # It still has rows that the ledger has no more.
+                short.append(query)
+            else:
+                results[query] = ranked(collection.space, queries[query], live, vectors)[:k]
+        pending, n = short, n * 2
+    return results
+
+
+def _by_scan(
+    store: Store,
+    collection: Collection,
+    queries: Vectors,
+    k: int,
+    where: Filter,
+    where_document: Filter,
+) -> list[Ranked]:
+    allowed = None
+    if where is not None or where_document is not None:
+        allowed, _ = matching_rows(store.ledger, collection.id, where, where_document)
+    results = []
+    found = store.keeper.scans.nearest(collection, queries, k, allowed)
+    for query, rows in zip(queries, found, strict=True):
+        vectors = ledger_queries.vectors_at(store.ledger, rows)
+        results.append(ranked(collection.space, query, list(vectors), vectors)[:k])
+    return results
+
+
+def ranked(space: str, query: Vectors, ids: Sequence[str], vectors: Mapping[str, bytes]) -> Ranked:
+    """``ids`` with their scores for ``query``, best first, equal ones by id."""
+    if not ids:
+        return []
+    rows = np.frombuffer(b"".join(vectors[id] for id in ids), "<f4").reshape(len(ids), -1)
+    scores = exact_scores(space, query, rows)
+    return sorted(zip(ids, scores.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _let_through(
+    store: Store, collection: Collection, where: Filter, where_document: Filter
+) -> list[str]:
+    """Chunks that the filters let through and that no index takes."""
+    ids = sorted(ledger_queries.unindexed(store.ledger, collection.id))
+    if not ids or (where is None and where_document is None):
+        return ids
+    lets_through = compile_where(where, where_document)
+    chunks = ledger_queries.chunks_of(store.ledger, collection.id, ids, vectors=False)
+    return [
+        id
+        for id in ids
+        if id in chunks
+        and lets_through(
+            chunks[id].metadata_dict() if chunks[id].metadata else None, chunks[id].text
+        )
+    ]

@@ -1,0 +1,122 @@
+"""The index process ends, hangs, or finds its files damaged: the store answers all the same, and
+has a good index again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.integration.store_double import StoreRoom
+
+RNG = np.random.default_rng(21)
+IDS = [f"id{i}" for i in range(60)]
+
+
+def rows(n: int, dimension: int = 8) -> np.ndarray:
+    return RNG.normal(size=(n, dimension)).astype(np.float32)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    return tmp_path / "data", tmp_path / "run"
+
+
+def found(store: StoreRoom, vectors: np.ndarray) -> list[str]:
+    return [store.search(vectors[i : i + 1], k=1)[0][0]["id"] for i in range(0, len(vectors), 5)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_search_is_answered_alike_while_there_is_no_index_process(places, number):
+    vectors = rows(60)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS, vectors)
+        store.healthy()
+        before = store.search(vectors[:1], k=20)
+        pid = store.index()["index"]["pid"]
+        os.kill(pid, number)
+        assert store.search(vectors[:1], k=20) == before
+        store.upsert(["more"], vectors[:1])
+        assert [hit["id"] for hit in store.search(vectors[:1], k=2)[0]] == ["id0", "more"]
+        store.healthy()
+        index = store.index()["index"]
+        assert index["pid"] != pid
+        assert (index["generation"], index["restarts"]) == (1, 1)
+        assert index["last_exit"]["signal"] == number.name
+        assert [hit["id"] for hit in store.search(vectors[:1], k=2)[0]] == ["id0", "more"]
+
+
+def test_a_row_that_ends_whatever_index_takes_it_costs_the_others_nothing(places):
+    vectors = rows(60)
+    texts = ["fine"] * 60
+    texts[41] = "this one says !index-abort"
+    with StoreRoom(*places, settings={"faults": True}) as store:
+        store.upsert(IDS, vectors, texts=texts)
+        assert found(store, vectors) == IDS[::5]
+        store.healthy(90)
+        [row] = store.index()["unindexed"]
+        assert (row["collection"], row["id"]) == ("notes", "id41")
+        assert "SIGABRT" in row["reason"]
+        assert store.index()["index"]["generation"] == 1
+        # By the scan of what no index takes, beside the index.
+        assert store.search(vectors[41:42], k=1)[0][0]["id"] == "id41"
+        assert found(store, vectors) == IDS[::5]
+        # Another text under the same id is another row.
+        store.upsert(["id41"], vectors[41:42], texts=["harmless"])
+        store.healthy()
+        assert store.index()["unindexed"] == []
+
+
+def test_a_damaged_index_is_rebuilt_while_everything_is_found(places):
+    vectors = rows(60)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS, vectors)
+        store.healthy()
+    database = places[0] / "chroma" / "chroma.sqlite3"
+    database.write_bytes(database.read_bytes()[:9000])
+    with StoreRoom(*places, incarnation="two") as store:
+        assert found(store, vectors) == IDS[::5]
+        store.healthy()
+        assert store.index()["index"]["generation"] == 2
+        assert found(store, vectors) == IDS[::5]
+    assert not list(places[0].glob("chroma-damaged-*"))
+
+
+def test_rows_that_the_index_lost_or_never_should_have_are_mended_one_by_one(places):
+    vectors = rows(60)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS, vectors)
+        store.healthy()
+    import chromadb
+
+    client = chromadb.PersistentClient(str(places[0] / "chroma"))
+    collection = client.get_collection("notes", embedding_function=None)
+    collection.delete(ids=["id7"])
+    collection.upsert(ids=["id8"], embeddings=rows(1))
+    collection.upsert(ids=["foreign"], embeddings=vectors[:1])
+    client.close()
+    with StoreRoom(*places, incarnation="two") as store:
+        store.healthy()
+        report = store.call("verify", {}).body
+        assert (report["findings"], report["differing"]) == ([], 0)
+        assert report["found"] == report["asked"] > 0
+        assert store.search(vectors[7:8], k=1)[0][0]["id"] == "id7"
+        assert store.search(vectors[8:9], k=1)[0][0]["id"] == "id8"
+
+
+def test_verify_finds_what_is_damaged_while_it_serves_and_has_it_mended(places):
+    vectors = rows(60)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS, vectors)
+        store.healthy()
+        assert store.call("verify", {}).body["findings"] == []
+        shutil.copy(__file__, places[0] / "chroma" / "chroma.sqlite3")
+        report = store.call("verify", {}).body
+        assert "not a database" in report["findings"][0]
+        assert found(store, vectors) == IDS[::5]
+        store.healthy()
+        assert store.index()["index"]["generation"] == 2
