@@ -24,11 +24,34 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     lines += [_worker(w) for w in status.get("workers") or ()]
     store = status.get("store")
     if isinstance(store, Mapping):
-        shown = ", ".join(f"{k} {v}" for k, v in store.items() if v is not None)
-        lines.append(f"store: {shown}")
+        plain = {k: v for k, v in store.items() if isinstance(v, int | float | str)}
+        lines.append("store: " + ", ".join(f"{k} {v}" for k, v in plain.items()))
+        lines += _index(store)
     queue = status.get("queue")
     if isinstance(queue, Mapping):
         lines.append("queue: " + (", ".join(f"{k} {v}" for k, v in queue.items()) or "empty"))
+    return lines
+
+
+def _index(store: Mapping[str, Any]) -> list[str]:
+    index = store.get("index")
+    if not isinstance(index, Mapping):
+        return []
+    parts = [f"pid {index.get('pid') or '-'}", f"{index.get('restarts', 0)} restarts"]
+    filled = index.get("progress")
+    if isinstance(filled, Mapping):
+        parts.append(f"{filled.get('done', 0):,} of {filled.get('total', 0):,} rows")
+    if index.get("pending"):
+        parts.append(f"{index['pending']:,} changes behind")
+    if index.get("reason") and store.get("index_state") != "healthy":
+        parts.append(str(index["reason"]))
+    lines = [f"  index: {store.get('index_state', '?')} ({', '.join(parts)})"]
+    for row in store.get("unindexed") or ():
+        if isinstance(row, Mapping):
+            lines.append(
+                f"  left out of the index: {row.get('id')} of {row.get('collection')}:"
+                f" {row.get('reason')}"
+            )
     return lines
 
 

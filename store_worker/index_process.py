@@ -34,9 +34,9 @@ from thoth_core.errors import ThothError
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT
 
-#: Seconds after which a call counts as hanging, and the process ends itself: a store that waits
-#: has an exact scan to answer with, but only another process can index again.
-CALL_SECONDS = 300.0
+#: Seconds after which a call counts as hanging whatever it is, and the process ends itself, should
+#: there be no store any more that would end it.
+CALL_SECONDS = 900.0
 #: Vectors of one collection that are searched for in a sample.
 SAMPLE = 50
 

@@ -18,6 +18,7 @@ from store_worker.aside import Aside
 from store_worker.index_child import Died, IndexChild, Reply
 from store_worker.ledger import Ledger
 from store_worker.recovery import (
+    OPENING,
     Ask,
     Fill,
     Policy,
@@ -38,6 +39,9 @@ MOST_BEHIND = 2000
 #: Rows that are compared with the ledger at every start; more, only after an end that was no good
 #: one: a second for each hundred thousand.
 COMPARED_ROWS = 200_000
+#: Seconds after which the index process is called slow; after which it hangs, and is ended; and the
+#: same for what takes long by its nature (Chroma reads its whole log when it opens).
+SLOW_SECONDS, HANG_SECONDS, LONG_SECONDS = 5.0, 120.0, 600.0
 #: Seconds that a search waits for the index process.
 SEARCH_SECONDS = 1.0
 #: Seconds that a store which ends gives the index to follow, and to be put on disk.
@@ -104,7 +108,14 @@ class Keeper:
     def takes_writes(self) -> bool:
         """Whether the index follows closely enough for more to be written. One that is being
         rebuilt, or that does not answer, keeps nobody waiting."""
-        return not self._recovery.serves or self.behind < MOST_BEHIND
+        if not self._recovery.serves or self.behind < MOST_BEHIND:
+            return True
+        return self._busy_for(time.monotonic()) > SLOW_SECONDS
+
+    def _busy_for(self, now: float) -> float:
+        """Seconds since the index process was asked what it has not answered yet."""
+        child = self._child
+        return 0.0 if child is None or child.idle else now - child.asked_at
 
     def status(self) -> Report:
         """The part of ``status`` that is about the index."""
@@ -134,6 +145,9 @@ class Keeper:
         seconds after which there may be more to do, None if only an event leads to more."""
         now = time.monotonic()
         self._hear(now)
+        if self._busy_for(now) > self._limit() and self._child is not None:
+            self._log.error("the index process hangs in %s", self._child.op)
+            self._child.kill()
         while (child := self._child) is None or child.idle:
             step = self._next(now, quiet)
             if step is None:
@@ -141,8 +155,15 @@ class Keeper:
             self._do(step, now)
             if isinstance(step, Ask):
                 break
-        wakes = self._recovery.wakes_at if self._child is None or self._child.idle else None
+        if self._child is not None and not self._child.idle:
+            # Writes that wait for it are let go when it is slow, and it is ended when it hangs.
+            return SLOW_SECONDS
+        wakes = self._recovery.wakes_at
         return None if wakes is None else max(0.0, wakes - now)
+
+    def _limit(self) -> float:
+        op = self._child.op if self._child is not None else ""
+        return LONG_SECONDS if op in OPENING or op == "compact" else HANG_SECONDS
 
     def _hear(self, now: float, seconds: float = 0.0) -> bool:
         """Take an answer if one comes within ``seconds``."""
@@ -205,7 +226,16 @@ class Keeper:
         self.scans.follow()
         self._ledger.note_index(self._notes(self._recovery.generation + 1, fills), last)
         self._applied = last
-        self._aside.take(self._recovery.generation)
+        try:
+            self._aside.take(self._recovery.generation)
+        except OSError as problem:
+            folder = self._data_dir / "chroma"
+            raise StorageError(
+                f"the damaged index cannot be moved aside: {folder}",
+                cause=problem.strerror or str(problem),
+                fix=f"ls -ld {folder} {self._data_dir}",
+                path=str(folder),
+            ) from problem
         self._recovery.set_aside(now, fills)
 
     def _all_rows(self) -> dict[int, Fill]:
@@ -399,6 +429,8 @@ class Keeper:
         child = self._child
         up_to_date = self._recovery.serves and self._applied == self._ledger.last_change()
         if child is None or not child.idle or not up_to_date:
+            return None
+        if fields["collection"] not in self._given:
             return None
         self._asked = Ask(op, fields)
         child.ask(op, array, **fields)

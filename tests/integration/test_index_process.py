@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from store_worker import keeper
 from tests.integration.store_double import StoreRoom
 
 RNG = np.random.default_rng(21)
@@ -120,3 +121,33 @@ def test_verify_finds_what_is_damaged_while_it_serves_and_has_it_mended(places):
         assert found(store, vectors) == IDS[::5]
         store.healthy()
         assert store.index()["index"]["generation"] == 2
+
+
+def test_an_index_process_that_hangs_is_ended_and_keeps_no_write_waiting(places, monkeypatch):
+    monkeypatch.setattr(keeper, "MOST_BEHIND", 10)
+    monkeypatch.setattr(keeper, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(keeper, "HANG_SECONDS", 2.0)
+    vectors = rows(60)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS[:20], vectors[:20])
+        store.healthy()
+        pid = store.index()["index"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        for start in (20, 40):
+            store.upsert(IDS[start : start + 20], vectors[start : start + 20])
+        assert found(store, vectors) == IDS[::5]
+        store.healthy()
+        index = store.index()["index"]
+        assert index["pid"] != pid
+        assert (index["last_exit"]["signal"], index["last_exit"]["during"]) == ("SIGKILL", "apply")
+        assert found(store, vectors) == IDS[::5]
+
+
+def test_a_collection_that_the_index_has_not_got_yet_is_searched_all_the_same(places):
+    with StoreRoom(*places) as store:
+        store.healthy()
+        for name in ("one", "two", "three"):
+            store.upsert(["a"], rows(1), collection=name)
+            assert [hit["id"] for hit in store.search(rows(1), collection=name)[0]] == ["a"]
+        store.healthy()
+        assert store.index()["index"]["restarts"] == 0

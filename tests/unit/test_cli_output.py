@@ -8,7 +8,7 @@ import pytest
 
 from cli import output as output_module
 from cli.output import Output, Progress, progress_text
-from cli.status_text import duration, is_healthy
+from cli.status_text import duration, is_healthy, status_lines
 from thoth_core.errors import StorageError
 
 
@@ -75,3 +75,23 @@ def test_only_a_service_with_all_its_parts_is_healthy() -> None:
     assert not is_healthy({"state": "ready", "store": {"index_state": "damaged"}})
     assert not is_healthy({"state": "degraded"})
     assert not is_healthy({})
+
+
+def test_a_status_says_how_the_index_is_and_what_is_left_out_of_it():
+    index = {
+        "pid": None,
+        "restarts": 2,
+        "generation": 3,
+        "pending": 1200,
+        "progress": {"done": 500, "total": 5000},
+        "reason": "header.bin is empty",
+        "last_exit": None,
+    }
+    row = {"collection": "notes", "id": "x", "reason": "SIGABRT"}
+    store = {"chunks": 5000, "index_state": "rebuilding", "index": index, "unindexed": [row]}
+    assert status_lines({"state": "ready", "store": store})[1:] == [
+        "store: chunks 5000, index_state rebuilding",
+        "  index: rebuilding (pid -, 2 restarts, 500 of 5,000 rows, 1,200 changes behind,"
+        " header.bin is empty)",
+        "  left out of the index: x of notes: SIGABRT",
+    ]
