@@ -46,12 +46,11 @@ def _index(store: Mapping[str, Any]) -> list[str]:
     if index.get("reason") and store.get("index_state") != "healthy":
         parts.append(str(index["reason"]))
     lines = [f"  index: {store.get('index_state', '?')} ({', '.join(parts)})"]
-    for row in store.get("unindexed") or ():
-        if isinstance(row, Mapping):
-            lines.append(
-                f"  left out of the index: {row.get('id')} of {row.get('collection')}:"
-                f" {row.get('reason')}"
-            )
+    lines += [
+        f"  left out of the index: {row.get('id')} of {row.get('collection')}: {row.get('reason')}"
+        for row in store.get("unindexed") or ()
+        if isinstance(row, Mapping)
+    ]
     return lines
 
 
