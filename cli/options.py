@@ -43,10 +43,11 @@ class Options:
         self.output.json = self.json
         self.output.verbosity = -1 if self.quiet else min(self.verbose, 2)
 
-    def settings(self) -> Settings:
+    def settings(self, **more: str) -> Settings:
+        """``more`` goes before what files and environment say, by field name."""
         from thoth_core import Settings
 
-        return Settings.load()
+        return Settings.load(more)
 
     def thoth(self) -> Thoth:
         """A client that says on standard error when it starts the service."""

@@ -24,11 +24,12 @@ def supervisor() -> None:
 
 @supervisor.command()
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C stops it.")
+@click.option("--keep-damaged", is_flag=True, help="Do not delete what a damaged index leaves.")
 @common
 @click.pass_obj
-def start(options: Options, foreground: bool) -> int:
+def start(options: Options, foreground: bool, keep_damaged: bool) -> int:
     """Start the service, and return when it is ready or say why it is not."""
-    settings = options.settings()
+    settings = options.settings(**({"keep_damaged": "1"} if keep_damaged else {}))
     if foreground:
         import thoth_core.supervisor.daemon as daemon
 

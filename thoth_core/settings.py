@@ -71,6 +71,8 @@ class Settings:
     #: Seconds without work after which a service that a client started ends.
     idle_exit: float
     env_pass: tuple[str, ...]
+    #: A damaged index stays beside the new one.
+    keep_damaged: bool
     faults: bool
     openai_base_url: str
     #: Empty if there is none.
