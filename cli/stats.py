@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from cli.options import Options, collection_option, common
@@ -12,7 +15,7 @@ from cli.options import Options, collection_option, common
 @collection_option
 @click.pass_obj
 def stats(options: Options) -> None:
-    """How much is stored, in all collections or in one, and how much room it takes."""
+    """How much is stored, in all collections or in one, and how much room all of it takes."""
     with options.thoth() as thoth:
         found = thoth.stats(options.collection)
     output = options.output
@@ -26,6 +29,24 @@ def stats(options: Options) -> None:
             f"{c.get('name')}\t{c.get('chunks', 0)} chunks\t{c.get('documents', 0)} documents"
             f"\t{name or '-'}"
         )
-    for name in ("ledger_bytes", "index_bytes"):
-        if isinstance(found.get(name), int):
-            output.line(f"{name.removesuffix('_bytes')}: {found[name] / 1e6:,.1f} MB")
+    for line in _totals(found):
+        output.line(line)
+
+
+def _totals(found: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if isinstance(found.get("chunks"), int):
+        lines.append(f"total: {found['chunks']:,} chunks, {found.get('vectors', 0):,} vectors")
+    for name in ("ledger", "index"):
+        size, each = found.get(f"{name}_bytes"), found.get(f"{name}_bytes_per_chunk")
+        if isinstance(size, int):
+            a_chunk = f", {each:,} bytes a chunk" if isinstance(each, int) else ""
+            lines.append(f"{name}: {size / 1e6:,.1f} MB{a_chunk}")
+    if found.get("staged"):
+        lines.append(f"staged: {found['staged']:,} chunks of documents that are not complete yet")
+    if found.get("unindexed"):
+        lines.append(
+            f"unindexed: {found['unindexed']:,} chunks that no index takes; they are searched by "
+            "scan (thoth-supervisor status names them)"
+        )
+    return lines

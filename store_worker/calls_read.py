@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from store_worker import ledger_collections, ledger_queries
+from store_worker import ledger_collections, ledger_queries, ledger_sizes
 from store_worker.calls import (
     Body,
     Buffers,
@@ -20,6 +20,7 @@ from store_worker.calls import (
 )
 from store_worker.calls_snapshot import SNAPSHOT_READS
 from store_worker.index_files import size
+from store_worker.ledger_collections import Collection
 from store_worker.ledger_queries import Chunk
 from store_worker.nearest import matching, nearest
 from store_worker.store import Store
@@ -111,23 +112,26 @@ def collections(store: Store, body: Body, buffers: Buffers) -> Answer:
 
 
 def stats(store: Store, body: Body, buffers: Buffers) -> Answer:
+    """What each collection holds, and the whole store: counts and bytes. What is free in the
+    ledger's file, ``compact`` gives back."""
     if body.get("collection") is not None:
         chosen = [ledger_collections.require(store.ledger, text_of(body, "collection"))]
     else:
         chosen = ledger_collections.listed(store.ledger)
+    held = ledger_sizes.held(store.ledger)
+    sizes = {"ledger": store.ledger.bytes(), "index": size(store.data_dir / "chroma")}
     return {
-        "collections": [
-            {
-                "name": each.name,
-                "model": each.identity(),
-                "dimension": each.dimension,
-                "chunks": ledger_queries.count(store.ledger, each.id),
-                "documents": ledger_queries.document_count(store.ledger, each.id),
-            }
-            for each in chosen
-        ],
-        "ledger_bytes": store.ledger.bytes(),
-        "index_bytes": size(store.data_dir / "chroma"),
+        "collections": [_stats_of(store, each) for each in chosen],
+        "chunks": held.chunks,
+        "vectors": held.chunks + held.staged_vectors,
+        "staged": held.staged,
+        "unindexed": held.unindexed,
+        "ledger_free_bytes": ledger_sizes.free_bytes(store.ledger),
+        **{f"{name}_bytes": taken for name, taken in sizes.items()},
+        **{
+            f"{name}_bytes_per_chunk": round(taken / held.chunks) if held.chunks else None
+            for name, taken in sizes.items()
+        },
     }, ()
 
 
@@ -149,6 +153,19 @@ READS: Mapping[str, Callable[[Store, Body, Buffers], Answer]] = {
     "documents": documents,
     **SNAPSHOT_READS,
 }
+
+
+def _stats_of(store: Store, collection: Collection) -> dict[str, Any]:
+    staged, unindexed = ledger_sizes.of_collection(store.ledger, collection.id)
+    return {
+        "name": collection.name,
+        "model": collection.identity(),
+        "dimension": collection.dimension,
+        "chunks": ledger_queries.count(store.ledger, collection.id),
+        "documents": ledger_queries.document_count(store.ledger, collection.id),
+        "staged": staged,
+        "unindexed": unindexed,
+    }
 
 
 def _hit(chunk: Chunk, score: float) -> dict[str, Any]:

@@ -68,7 +68,15 @@ def store(message: Message, reply: Reply) -> None:
         "create_collection": {"created": True},
         "rename_collection": {},
         "delete_collection": {"deleted": True},
-        "stats": {"collections": [{"name": "abc", "chunks": 9}], "ledger_bytes": 5_000_000},
+        "stats": {
+            "collections": [{"name": "abc", "chunks": 9}],
+            "chunks": 9,
+            "vectors": 11,
+            "staged": 2,
+            "unindexed": 1,
+            "ledger_bytes": 5_000_000,
+            "ledger_bytes_per_chunk": 1234,
+        },
         "documents": {"documents": {}},
         "begin_ingest": {"stage": 1},
         "replace_document": {"removed": 0},
@@ -265,7 +273,13 @@ def test_housekeeping_commands_say_what_they_did(settings: Settings, thoth: Any)
         assert thoth("collections", "rename", "abc", "abd")[1] == "abc: renamed to abd\n"
         assert thoth("collections", "delete", "abc", "--yes")[1] == "abc: deleted\n"
         assert thoth("delete", "--id", "a", "--id", "b", "--yes")[1] == "deleted: 2\n"
-        assert "5.0 MB" in thoth("stats")[1]
+        assert thoth("stats")[1].splitlines()[:4] == [
+            "abc\t9 chunks\t0 documents\t-",
+            "total: 9 chunks, 11 vectors",
+            "ledger: 5.0 MB, 1,234 bytes a chunk",
+            "staged: 2 chunks of documents that are not complete yet",
+        ]
+        assert "unindexed: 1 " in thoth("stats")[1]
 
 
 def test_config_show_masks_keys_and_names_what_nothing_reads(

@@ -216,7 +216,8 @@ class Thoth(Client):
     def stats(
         self, collection: str | None = None, *, deadline: float | None = None
     ) -> dict[str, Any]:
-        """Sizes: chunks and documents of each collection (or of one), bytes on disk."""
+        """Sizes: chunks and documents of each collection (or of one); of the whole store also
+        ``vectors``, ``staged`` and ``unindexed`` chunks, and bytes on disk of ledger and index."""
         return self._do(self._calls.stats(collection), deadline)
 
     def verify(self, *, deadline: float | None = None) -> dict[str, Any]:
