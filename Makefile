@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test check clean
+.PHONY: install demo test damage-table check clean
 
 install: $(STAMP)
 
@@ -20,6 +20,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Every damage that an index of 5,000 chunks can have, and what stock Chroma makes of it: ten minutes.
+damage-table: install
+	THOTH_DAMAGE_TABLE=full $(BIN)/python -m pytest -rP tests/integration/test_store_damage_table.py
 
 check: install
 	$(BIN)/ruff check .

@@ -38,15 +38,13 @@ from pathlib import Path
 import pytest
 
 from tests.support import stock_chroma
-from tests.support.damage import DAMAGES, RAN, index_of
+from tests.support.damage import DAMAGES, RAN, SILENT, index_of
 from tests.support.stock_chroma import Made
 from thoth_core.chroma_dir import hnsw_files
 from thoth_core.chroma_dir.check import check
 
 PLAIN = Made("notes")
 PENDING = Made("notes", rows=5300, pending=300)
-#: What stock Chroma does not notice before it writes.
-SILENT = {name for name in DAMAGES if name.startswith("link_lists")} | {"header.bin truncated"}
 
 
 @pytest.fixture(scope="module")
