@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -282,19 +283,23 @@ def test_a_disk_that_is_nearly_full_is_left_to_the_ledger(room, monkeypatch):
     assert room.scan.slots == 50
 
 
-@pytest.fixture
-def file_limit(room: Room) -> Iterator[None]:
-    """The kernel refuses files beyond 20 KiB, as it refuses when a disk or a quota is full."""
-    room.upsert(some(2000))
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """The kernel refuses larger files, as it refuses when a disk or a quota is full. No longer than
+    needed: what the tests print may go into a file as well."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20 * 1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_file_that_cannot_grow_is_searched_as_far_as_it_goes(room, file_limit, monkeypatch):
+def test_a_file_that_cannot_grow_is_searched_as_far_as_it_goes(room, monkeypatch):
     monkeypatch.setattr(scanning, "CHUNK_ROWS", 500)
-    room.scan.build()
+    room.upsert(some(2000))
+    with files_up_to(20 * 1024):
+        room.scan.build()
     assert isinstance(room.scan.refusal, StorageError)
     assert 0 < room.scan.slots < 2000
     assert room.nearest([1, 2, 3], 5) == room.exhaustive([1, 2, 3], 5)
