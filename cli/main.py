@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": ("cli.verify", "verify", "Check the index against what is stored."),
     "export": ("cli.transfer", "export", "Write collections to a file that others can read."),
     "import": ("cli.transfer", "import_", "Bring in what export wrote."),
+    "rescue": ("cli.rescue", "rescue", "Bring in a Chroma directory, healthy or damaged."),
     "salvage": ("cli.salvage", "salvage", "Save what is left of a damaged ledger."),
     "delete": ("cli.delete", "delete", "Delete chunks by id or by filter."),
     "config": ("cli.config", "config", "Show the settings and where they come from."),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thoth_core.client.aio import AsyncThoth
     from thoth_core.client.embeddings import EmbeddingManager
+    from thoth_core.client.rescue_report import RescuedCollection, RescueReport
     from thoth_core.client.results import (
         AddReport,
         Collection,
@@ -114,6 +115,8 @@ _HOME = {
     "EmbeddingManager": "thoth_core.client.embeddings",
     "Settings": "thoth_core.settings",
     **dict.fromkeys(_RESULTS, "thoth_core.client.results"),
+    "RescueReport": "thoth_core.client.rescue_report",
+    "RescuedCollection": "thoth_core.client.rescue_report",
     **dict.fromkeys(_ERRORS, "thoth_core.errors"),
 }
 
@@ -147,6 +150,8 @@ __all__ = [
     "ProtocolError",
     "QuotaExceeded",
     "RequestTooLarge",
+    "RescueReport",
+    "RescuedCollection",
     "Row",
     "Rows",
     "ServiceStopping",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,6 +148,12 @@ class Catalog:
         for (id,) in self._db.execute(query, (collection.metadata_segment,)):
             yield str(id)
 
+    def written(self, collection: Collection) -> Iterator[tuple[str, int]]:
+        """The ids of all rows as :meth:`ids`, each with the log entry that last wrote it."""
+        query = "SELECT embedding_id, seq_id FROM embeddings WHERE segment_id = ? ORDER BY id"
+        for id, seq in self._db.execute(query, (collection.metadata_segment,)):
+            yield str(id), _seq(seq)
+
     def rows(self, collection: Collection) -> Iterator[Row]:
         """All rows, in the order in which they were first written."""
         query = "SELECT id, embedding_id, seq_id FROM embeddings WHERE segment_id = ? ORDER BY id"
@@ -208,6 +214,25 @@ class Catalog:
                 _decoded(vector, encoding),
                 parsed if isinstance(parsed, dict) else {},
             )
+
+    def applied(self, collection: Collection) -> int:
+        """The last entry of the log that the rows have."""
+        return self._max_seq(collection.metadata_segment)
+
+    def vectors_at(self, entries: Sequence[int]) -> dict[int, Vectors]:
+        """The vectors of these entries of the log, those of them that have one."""
+        found = {}
+        for start in range(0, len(entries), _ROWS):
+            some = entries[start : start + _ROWS]
+            marks = ",".join("?" * len(some))
+            query = (
+                f"SELECT seq_id, vector, encoding FROM embeddings_queue WHERE seq_id IN ({marks})"
+            )
+            for seq, raw, encoding in self._db.execute(query, tuple(some)):
+                vector = _decoded(raw, encoding)
+                if vector is not None:
+                    found[_seq(seq)] = vector
+        return found
 
     # -- helpers ------------------------------------------------------------------------------
 

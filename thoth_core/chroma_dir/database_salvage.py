@@ -6,7 +6,9 @@ counted.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,9 +73,15 @@ _INDEXES = (
     "CREATE INDEX s6 ON embedding_metadata_array (id)",
     "CREATE INDEX s7 ON embedding_fulltext_search_content (id)",
     "CREATE INDEX s8 ON embeddings_queue (topic, seq_id)",
+    "CREATE INDEX s9 ON embeddings_queue (seq_id)",
 )
 _LAST = 2**62
 _BATCH = 1000
+#: Places in the header of SQLite's file: the size of a page, and the number of pages.
+_PAGE_SIZE_AT, _PAGE_COUNT_AT = 16, 28
+_HEADER_BYTES = 100
+#: A file is filled up to this many times its size.
+_FILLED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,8 @@ def salvage(db: sqlite3.Connection, target: Path) -> list[Loss]:
     """
     # Otherwise SQLite reads nothing of a file with fewer pages than its header says.
     db.execute("PRAGMA writable_schema = ON")
+    # A text that is none is junk, and so is the row that it is in.
+    db.text_factory = str
     names = {str(name) for (name,) in db.execute("SELECT name FROM sqlite_master")}
     losses = []
     out = sqlite3.connect(target, isolation_level=None)
@@ -114,6 +124,38 @@ def salvage(db: sqlite3.Connection, target: Path) -> list[Loss]:
     finally:
         out.close()
     return losses
+
+
+def missing_pages(path: Path) -> int:
+    """How many bytes a file that was cut short lacks, by its header; 0 if nothing can be said."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    size = path.stat().st_size
+    if len(header) < _HEADER_BYTES:
+        return 0
+    page = _page_size(header)
+    pages = int(struct.unpack_from(">I", header, _PAGE_COUNT_AT)[0])
+    return min(max(pages * page, -(-size // page) * page) - size, _FILLED * size)
+
+
+def filled_copy(path: Path, target: Path) -> None:
+    """Copy a file that was cut short, with what it lacks filled in so that nobody takes it for
+    content: SQLite gives zeros for it, which would be vectors and texts that nobody wrote."""
+    lacking = missing_pages(path)
+    shutil.copyfile(path, target)
+    with target.open("r+b") as file:
+        page = _page_size(file.read(_HEADER_BYTES))
+        size = file.seek(0, 2)
+        # No page begins so, and no text, and as a number it is none.
+        junk, left = b"\xff" * page, lacking + size % page
+        file.seek(size - size % page)
+        while left > 0:
+            left -= file.write(junk[:left])
+
+
+def _page_size(header: bytes) -> int:
+    size = int(struct.unpack_from(">H", header, _PAGE_SIZE_AT)[0])
+    return size if size >= 512 and size & (size - 1) == 0 else 65536 if size == 1 else 4096
 
 
 def _copy(

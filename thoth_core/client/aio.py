@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
 from thoth_core.client.requests import Plan
+from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
     Collection,
@@ -284,6 +285,23 @@ class AsyncThoth(Client):
         from thoth_core.client.importing import Import
 
         work = Import(self._connection, self._calls, _in_loop(on_progress))
+        return await self._aside(
+            work, lambda: work.run(path, collections, as_name, checked_deadline(deadline))
+        )
+
+    async def rescue(
+        self,
+        path: str | PathLike[str],
+        collections: Iterable[str] | None = None,
+        as_name: str | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> RescueReport:
+        """As :meth:`Thoth.rescue`. ``on_progress`` is called in the event loop."""
+        from thoth_core.client.rescue import Rescue
+
+        work = Rescue(self._connection, self._calls, _in_loop(on_progress))
         return await self._aside(
             work, lambda: work.run(path, collections, as_name, checked_deadline(deadline))
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
 from thoth_core.client.requests import Plan
+from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
     Collection,
@@ -299,6 +300,26 @@ class Thoth(Client):
         from thoth_core.client.importing import Import
 
         work = Import(self._connection, self._calls, on_progress)
+        return work.run(path, collections, as_name, checked_deadline(deadline))
+
+    def rescue(
+        self,
+        path: str | PathLike[str],
+        collections: Iterable[str] | None = None,
+        as_name: str | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> RescueReport:
+        """Bring the collections of a Chroma directory in (or those that are named; a single one
+        under the name ``as_name``), whoever made it, healthy or damaged. It is read as plain files
+        and never written to. Rows that could not be brought in are counted in the report.
+
+        Raises :class:`CollectionExists` when a name is taken.
+        """
+        from thoth_core.client.rescue import Rescue
+
+        work = Rescue(self._connection, self._calls, on_progress)
         return work.run(path, collections, as_name, checked_deadline(deadline))
 
     def status(self) -> dict[str, Any]:

@@ -1,0 +1,237 @@
+"""A Chroma directory made by stock Chroma, healthy or damaged, is brought in by a real service."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.support import stock_chroma
+from tests.support.damage import DAMAGES
+from tests.support.service import BIN, RealService
+from tests.support.stock_chroma import Made
+from thoth_core import Thoth
+from thoth_core.errors import CollectionExists, CollectionNotFound, InvalidInput
+
+NOTES = Made("notes", rows=2300, pending=300)
+OTHER = Made("other", rows=1400, space="l2", updated=50, deleted=100, seed=2)
+BOTH = {each.name: each for each in (NOTES, OTHER)}
+
+Vectors = npt.NDArray[np.float32]
+
+#: What a stock client gives for every row.
+READ = """
+import sys
+import chromadb, numpy as np
+from chromadb.config import Settings
+client = chromadb.PersistentClient(sys.argv[1], settings=Settings(anonymized_telemetry=False))
+for each in client.list_collections():
+    got = client.get_collection(each.name, embedding_function=None).get(include=["embeddings"])
+    np.savez(sys.argv[2] + "/" + each.name, ids=got["ids"], vectors=got["embeddings"])
+client.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made by stock Chroma, and not to be changed."""
+    path = tmp_path_factory.mktemp("stores") / "healthy"
+    stock_chroma.build(path, NOTES, OTHER)
+    return path
+
+
+@pytest.fixture(scope="module")
+def stock(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Vectors]]:
+    """The vectors of each collection as a healthy stock Chroma gives them."""
+    folder = tmp_path_factory.mktemp("stock")
+    copy = shutil.copytree(healthy, folder / "copy")
+    subprocess.run([sys.executable, "-P", "-c", READ, str(copy), str(folder)], check=True)
+    found = {}
+    for name in BOTH:
+        with np.load(folder / f"{name}.npz") as file:
+            vectors = file["vectors"].astype(np.float32)
+            found[name] = dict(zip(file["ids"].tolist(), vectors, strict=True))
+    return found
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RealService]:
+    service = RealService.make("fake/32", THOTH_EMBED_WORKERS="1")
+    try:
+        yield service.start()
+    finally:
+        service.close()
+
+
+@pytest.fixture
+def thoth(running: RealService) -> Iterator[Thoth]:
+    """A client of a store without collections."""
+    with running.client() as client:
+        for each in client.collections():
+            client.delete_collection(each.name)
+        yield client
+
+
+@pytest.fixture
+def copy(healthy: Path, tmp_path: Path) -> Iterator[Path]:
+    yield shutil.copytree(healthy, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+
+
+def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Everything in ``folder``: size, time and content of each file."""
+    return {
+        str(each.relative_to(folder)): (
+            each.stat().st_size,
+            each.stat().st_mtime_ns,
+            each.read_bytes() if each.is_file() else b"",
+        )
+        for each in folder.rglob("*")
+    }
+
+
+def check_rows(
+    thoth: Thoth, made: Made, stock: dict[str, Vectors], *, lacking: int = 0, to: str = ""
+) -> None:
+    """Every row is there as stock Chroma has it, but for ``lacking``."""
+    rows = thoth.get(collection=to or made.name, include=["vectors"])
+    assert len(rows) == len(stock) - lacking
+    for row in rows:
+        number = int(row.id.removeprefix("c-"))
+        assert row.text == made.text(number)
+        assert row.metadata == made.metadata(number)
+        assert row.vector is not None
+        assert np.allclose(row.vector, stock[row.id], rtol=1e-5, atol=1e-6)
+
+
+# What stock Chroma does with these: nothing; SIGSEGV on opening; SIGSEGV in a search; it finds
+# nothing; an error or SIGSEGV at the next write.
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "none",
+        "header.bin with an impossible element count",
+        "data_level0.bin with neighbours out of range",
+        "index_metadata.pickle missing",
+        "link_lists.bin emptied",
+    ],
+)
+def test_everything_comes_out(
+    thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]], damage: str
+) -> None:
+    if damage != "none":
+        DAMAGES[damage](copy)
+    before = state(copy)
+    report = thoth.rescue(copy)
+    assert state(copy) == before
+    assert bool(report.findings) == (damage != "none")
+    assert report.whole
+    assert {each.name: (each.to, each.space, each.rows) for each in report.collections} == {
+        made.name: (made.name, made.space, len(stock[made.name])) for made in BOTH.values()
+    }
+    for name, made in BOTH.items():
+        check_rows(thoth, made, stock[name])
+        for id in list(stock[name])[::97]:
+            [hit] = thoth.search(stock[name][id], k=1, collection=name)
+            assert hit.id == id
+            # The space is kept: the distance of the same vector is none.
+            assert hit.score == pytest.approx(1.0 if made.space == "cosine" else 0.0, abs=1e-5)
+
+
+def test_what_stock_chroma_dies_of_is_what_comes_out(copy: Path) -> None:
+    DAMAGES["header.bin with an impossible element count"](copy)
+    assert stock_chroma.probe(copy, NOTES).ended == "SIGSEGV"
+
+
+def test_a_row_without_a_vector_is_counted_and_left_out(
+    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+) -> None:
+    DAMAGES["data_level0.bin halved"](copy)
+    done = running.run("thoth", "rescue", str(copy), "--collection", "notes", "--json")
+    assert done.returncode == 3, done.stderr
+    [told] = json.loads(done.stdout)["collections"]
+    # The last vector that was flushed is in the log still.
+    assert told["vectors"] == {"index": 1000, "log": 301, "chroma": 0}
+    assert told["without_vector"] == 999
+    check_rows(thoth, NOTES, stock["notes"], lacking=999)
+    assert [each.name for each in thoth.collections()] == ["notes"]
+
+
+def test_read_only_media_are_read(
+    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+) -> None:
+    thoth_command = [str(BIN / "thoth"), "rescue", str(copy), "--collection", "other"]
+    mount = f"mount --bind {copy} {copy} && mount -o remount,bind,ro {copy} && "
+    # Nobody outside sees this mount, and it goes with its last process.
+    space = ["unshare", "-m" if os.getuid() == 0 else "-rm", "sh", "-c"]
+    done = subprocess.run(
+        [*space, mount + f"! touch {copy}/x && " + shlex.join(thoth_command)],
+        capture_output=True,
+        text=True,
+        env=running.environ(),
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Read-only file system" in done.stderr
+    check_rows(thoth, OTHER, stock["other"])
+
+
+def test_a_name_that_exists_needs_another(
+    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+) -> None:
+    thoth.add(["a text"], collection="other")
+    with pytest.raises(CollectionExists) as caught:
+        thoth.rescue(copy)
+    assert "--collection other --as" in caught.value.fix
+    assert {each.name: each.count for each in thoth.collections()} == {"other": 1}
+    done = running.run("thoth", "rescue", str(copy), "--collection", "other", "--as", "second")
+    assert done.returncode == 0, done.stderr
+    assert "other as second\t1,300 rows\t1,300 vectors" in done.stdout
+    check_rows(thoth, OTHER, stock["other"], to="second")
+    assert thoth.count("other") == 1
+    with pytest.raises(InvalidInput, match="2 collections cannot have the one name"):
+        thoth.rescue(copy, as_name="third")
+    with pytest.raises(CollectionNotFound, match="no collection 'nobody'"):
+        thoth.rescue(copy, ["nobody"])
+
+
+def test_check_only_reports(running: RealService, copy: Path) -> None:
+    before = state(copy)
+    done = running.run("thoth", "rescue", str(copy), "--check", "--no-autostart")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        "notes\t2,300 rows\t2,300 vectors (2,000 from the index, 300 from the log)" in done.stdout
+    )
+    assert done.stdout.endswith("nothing is damaged\n")
+    DAMAGES["index folder missing"](copy)
+    before = state(copy)
+    done = running.run("thoth", "rescue", str(copy), "--check", "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert told["damaged"]
+    assert "is missing" in told["findings"][0]
+    assert [each["without_vector"] for each in told["collections"]] == [1999, 0]
+    assert state(copy) == before
+
+
+@pytest.mark.parametrize("content", ["nothing", "a file", "no folder"])
+def test_where_no_chroma_directory_is_the_error_says_so(
+    running: RealService, tmp_path: Path, content: str
+) -> None:
+    folder = tmp_path / "folder"
+    if content != "no folder":
+        folder.mkdir()
+    if content == "a file":
+        (folder / "notes.txt").write_text("x")
+    done = running.run("thoth", "rescue", str(folder))
+    assert done.returncode == 2
+    assert "fix: name the folder that has chroma.sqlite3 in it" in done.stderr
