@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection as ChromaCollection
 
-#: Chroma's index is damaged for good when its process dies while it is flushed. As long as nothing
-#: mends that by itself, it is not flushed: Chroma replays its own log when it opens.
-SYNC_THRESHOLD = 1_000_000
+#: Rows after which Chroma writes its graph to the disk. A kill meanwhile damages it, so it must be
+#: seldom; but whoever opens the index reads all rows since then from Chroma's log. Measured in
+#: docs/measurements.md.
+SYNC_THRESHOLD = 5_000
 EF_SEARCH = 100
 #: What SQLite under Chroma says to a filter of more than 32,766 values.
 _TOO_MANY = "too many SQL variables"
