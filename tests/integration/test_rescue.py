@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -30,13 +31,16 @@ Vectors = npt.NDArray[np.float32]
 
 #: What a stock client gives for every row.
 READ = """
-import sys
+import json, sys
 import chromadb, numpy as np
 from chromadb.config import Settings
 client = chromadb.PersistentClient(sys.argv[1], settings=Settings(anonymized_telemetry=False))
+spaces = {}
 for each in client.list_collections():
+    spaces[each.name] = each.configuration_json["hnsw"]["space"]
     got = client.get_collection(each.name, embedding_function=None).get(include=["embeddings"])
     np.savez(sys.argv[2] + "/" + each.name, ids=got["ids"], vectors=got["embeddings"])
+open(sys.argv[2] + "/spaces.json", "w").write(json.dumps(spaces))
 client.close()
 """
 
@@ -235,3 +239,41 @@ def test_where_no_chroma_directory_is_the_error_says_so(
     done = running.run("thoth", "rescue", str(folder))
     assert done.returncode == 2
     assert "fix: name the folder that has chroma.sqlite3 in it" in done.stderr
+
+
+def test_start_says_what_is_in_the_folder_and_names_the_command_that_brings_it_in(
+    healthy: Path, stock: dict[str, dict[str, Vectors]]
+) -> None:
+    service = RealService.make("fake/32", THOTH_EMBED_WORKERS="1")
+    try:
+        # The folder of RAG_VECTOR_DB_PATH is the Chroma directory itself.
+        folder = shutil.copytree(healthy, service.root / "db")
+        DAMAGES["header.bin with an impossible element count"](folder)
+        before = state(folder)
+        started = service.run("thoth-supervisor", "start", timeout=90)
+        assert started.returncode == 0, started.stderr
+        assert "2 collections (notes, other), 3,600 rows" in started.stderr
+        named = re.search(r"to bring it in: (thoth rescue .*)", started.stderr)
+        assert named is not None
+        done = service.run(*shlex.split(named[1]))
+        assert done.returncode == 0, done.stderr
+        with service.client() as client:
+            for name, made in BOTH.items():
+                check_rows(client, made, stock[name])
+        service.stop()
+        assert {k: v for k, v in state(folder).items() if not k.startswith("thoth")} == before
+        # The index that Thoth made has the same rows, in the same space.
+        found = service.root / "read"
+        found.mkdir()
+        chroma = service.root / "db" / "thoth" / "chroma"
+        subprocess.run([sys.executable, "-P", "-c", READ, str(chroma), str(found)], check=True)
+        assert json.loads((found / "spaces.json").read_text()) == {"notes": "cosine", "other": "l2"}
+        with np.load(found / "other.npz") as file:
+            vectors = dict(zip(file["ids"].tolist(), file["vectors"], strict=True))
+        assert vectors.keys() == stock["other"].keys()
+        assert all(np.allclose(vectors[id], stock["other"][id]) for id in vectors)
+        # There is nothing more to bring in, and so nothing to say.
+        again = service.run("thoth-supervisor", "start", timeout=90)
+        assert "thoth rescue" not in again.stderr
+    finally:
+        service.close()

@@ -18,6 +18,7 @@ from thoth_core.errors import AlreadyRunning, InternalError, StorageError, Thoth
 from thoth_core.locks import FileLock, holder
 from thoth_core.settings import Settings, ensure_private_dir
 from thoth_core.supervisor.logs import logs_dir, supervisor_log
+from thoth_core.supervisor.neighbour import neighbour
 
 
 def foreground(settings: Settings) -> int:
@@ -83,9 +84,8 @@ def _serve(
         for lock in locks:
             _take(lock, settings)
         log = _open_log(settings, in_foreground)
-        other = settings.vector_db_path / "chroma.sqlite3"
-        if other.exists():
-            message = f"{other.parent} holds a Chroma directory of another program; left untouched"
+        message = neighbour(settings.vector_db_path, settings.data_dir)
+        if message:
             log.info("%s", message)
             announce({"event": "note", "message": message})
         log.info("supervisor %d for %s", os.getpid(), settings.data_dir)
