@@ -155,6 +155,8 @@ class Keeper:
             self._do(step, now)
             if isinstance(step, Ask):
                 break
+        if self.scans.turn():
+            return 0.0
         if self._child is not None and not self._child.idle:
             # Writes that wait for it are let go when it is slow, and it is ended when it hangs.
             return SLOW_SECONDS

@@ -100,8 +100,8 @@ class Scan:
         return len(rows) < CHUNK_ROWS
 
     def follow(self, changes: Iterable[Change]) -> None:
-        """Bring the file up to date: with ``changes``, and with the rows that are new. A change may
-        be told twice, and in any order: what counts is what the ledger has now."""
+        """Bring what is in the file up to date with ``changes``. One may be told twice, and in any
+        order: what counts is what the ledger has now."""
         self._check_committed()
         touched = set()
         for _, _, row in changes:
@@ -114,7 +114,6 @@ class Scan:
         deleted = int(np.count_nonzero(self._deleted[: self._size]))
         if self._size > _COMPACT_AT and deleted * 2 > self._size:
             self._compact()
-        self.build()
 
     def close(self) -> None:
         self._forget()
