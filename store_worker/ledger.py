@@ -301,9 +301,9 @@ def translated(path: Path) -> Iterator[None]:
 def damaged(path: Path, cause: str, *, gone: bool = False) -> LedgerDamaged:
     """The error for a ledger that must not be used, or that is ``gone``, with the way out."""
     folder, aside = shlex.quote(str(path.parent)), shlex.quote(f"{path.parent}.damaged")
+    index = shlex.quote(f"{path.parent}.damaged/chroma")
     way = (
-        f"mv {folder} {aside}; thoth ingest PATH ({aside}/chroma still has ids, texts, metadata and"
-        " vectors: chromadb.PersistentClient reads it)"
+        f"mv {folder} {aside}; thoth rescue {index}"
         if gone
         else f"thoth salvage {folder} saved.zip; mv {folder} {aside}; thoth import saved.zip"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -112,9 +113,18 @@ def _hopeless(path: Path, cause: str) -> StorageError:
     return StorageError(
         f"nothing can be read of the ledger {path}",
         cause=cause,
-        fix=f"read what the index has with chromadb.PersistentClient: {path.parent / 'chroma'}",
+        fix=_way_out(path.parent),
         path=str(path),
     )
+
+
+def _way_out(folder: Path) -> str:
+    if not (folder / "chroma").is_dir():
+        return "put a backup in its place, or ingest again: thoth ingest PATH"
+    folder = folder.absolute()
+    moved = [shlex.quote(str(each)) for each in (folder, Path(f"{folder}.damaged"))]
+    index = shlex.quote(f"{folder}.damaged/chroma")
+    return f"thoth-supervisor stop; mv {' '.join(moved)}; thoth rescue {index}"
 
 
 def _collections(db: sqlite3.Connection) -> list[dict[str, Any]]:

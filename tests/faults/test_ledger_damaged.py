@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -171,3 +172,29 @@ def test_the_way_out_that_is_told_leads_out(service: RealService) -> None:
         assert thoth.query("one", k=1, collection="more")[0].text == "one"
     assert f"lost: {lost} chunks" in done.stdout or "lost: an unknown number" in done.stdout
     assert (service.root / "db" / "thoth.damaged" / "ledger.sqlite3").exists()
+
+
+def test_the_way_out_of_a_ledger_that_is_gone_leads_out(service: RealService) -> None:
+    ledger(service).unlink()
+    done = service.run("thoth-supervisor", "start")
+    assert done.returncode == 1
+    told = re.search(r"^fix: .*?or: (.*)$", done.stderr, re.MULTILINE)
+    assert told is not None
+    assert "thoth rescue" in told[1]
+    done = subprocess.run(
+        ["sh", "-c", told[1]],
+        env=service.environ(PATH=f"{BIN}:/usr/bin:/bin"),
+        cwd=service.root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, (told[1], done.stdout, done.stderr)
+    with service.client() as thoth:
+        assert {each.name: each.count for each in thoth.collections()} == {"more": 2, "notes": ROWS}
+        found = thoth.get(collection="notes", include=["vectors"])
+        assert sorted(found.ids) == IDS
+        places = [IDS.index(id) for id in found.ids]
+        assert found.texts == [TEXTS[i] for i in places]
+        assert found.vectors is not None
+        assert np.allclose(found.vectors, VECTORS[places], rtol=1e-5, atol=1e-6)
+        assert thoth.query("one", k=1, collection="more")[0].text == "one"

@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 #: What SQLite says of a database that somebody else has locked.
 _HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+#: Begins the names of what an index of ours has half done: an import, a new generation.
+HALF_DONE = (IMPORT_PREFIX, "thoth-reembed-")
 #: Messages with rows under way at once.
 WINDOW = 3
 #: Seconds for what cannot be finished to be deleted.
@@ -308,8 +310,7 @@ def choose(
     source: Source, wanted: list[str] | None, as_name: str | None
 ) -> list[tuple[Collection, str]]:
     """The collections that are wanted, each with the name that it is to have."""
-    # What an import of ours left half done is no collection.
-    there = [each for each in source.collections if not each.name.startswith(IMPORT_PREFIX)]
+    there = [each for each in source.collections if not each.name.startswith(HALF_DONE)]
     names = {each.name for each in there}
     for name in wanted or ():
         if name not in names:
