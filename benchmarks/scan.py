@@ -16,12 +16,14 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
+import json
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +35,8 @@ from thoth_core.vectors import Vectors
 
 _BATCH = 5000
 _SEED = 3
+#: What was printed.
+LINES: list[dict[str, Any]] = []
 
 
 def main() -> None:
@@ -42,6 +46,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=200)
     parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--folder", type=Path, help="where to make the ledger (it is removed)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
     options = parser.parse_args()
     print(
         f"{'rows':>9}  {'what':<38} {'p50 ms':>8} {'p99 ms':>8} {'own MiB':>8} {'mapped MiB':>10}"
@@ -52,6 +57,8 @@ def main() -> None:
             measure(folder, rows, options.dimension, options.searches, options.k)
         finally:
             shutil.rmtree(folder)
+    if options.json:
+        options.json.write_text(json.dumps(LINES, indent=1))
 
 
 def measure(folder: Path, rows: int, dimension: int, searches: int, k: int) -> None:
@@ -118,10 +125,19 @@ def unit(vectors: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Vectors:
 def line(rows: int, what: str, seconds: list[float]) -> None:
     ordered = sorted(1000 * each for each in seconds)
     p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    own, mapped = memory()
+    p50, (own, mapped) = statistics.median(ordered), memory()
+    LINES.append(
+        {
+            "rows": rows,
+            "what": what,
+            "p50_ms": p50,
+            "p99_ms": p99,
+            "own_mib": own,
+            "mapped_mib": mapped,
+        }
+    )
     print(
-        f"{rows:>9,}  {what:<38} {statistics.median(ordered):>8,.1f} {p99:>8,.1f}"
-        f" {own:>8,.0f} {mapped:>10,.0f}",
+        f"{rows:>9,}  {what:<38} {p50:>8,.1f} {p99:>8,.1f} {own:>8,.0f} {mapped:>10,.0f}",
         flush=True,
     )
 
