@@ -28,6 +28,7 @@ _NAMED = 5
     help="Only this one; may be given often.",
 )
 @click.option("--as", "as_name", metavar="NAME", help="The name that a single one is to have.")
+@click.option("--model", metavar="NAME", help="The model that made the vectors; it must run.")
 @click.option("--check", is_flag=True, help="Only report; exit with 1 if it is damaged.")
 @common
 @click.pass_obj
@@ -36,6 +37,7 @@ def rescue(
     directory: Path,
     collections: tuple[str, ...],
     as_name: str | None,
+    model: str | None,
     check: bool,
 ) -> int:
     """Bring in a Chroma DIRECTORY that any program made, healthy or damaged.
@@ -46,7 +48,7 @@ def rescue(
     output = options.output
     chosen = list(collections) or ([options.collection] if options.collection else None)
     if check:
-        from thoth_core.client.rescue import look
+        from thoth_core.client.rescue_read import look
 
         report = look(directory, chosen)
         _say(output, report, stored=False)
@@ -54,7 +56,7 @@ def rescue(
     progress = Progress(output, "rows")
     with options.thoth() as thoth:
         try:
-            report = thoth.rescue(directory, chosen, as_name, progress.update)
+            report = thoth.rescue(directory, chosen, as_name, model, progress.update)
         finally:
             progress.end()
     _say(output, report, stored=True)
@@ -100,6 +102,8 @@ def _line(each: RescuedCollection) -> str:
         f"{each.rows:,} rows",
         f"{each.vectors:,} vectors" + (f" ({', '.join(found)})" if found else ""),
     ]
+    if each.model:
+        parts.append(f"of {each.model}")
     if each.embedded:
         parts.append(f"{each.embedded:,} embedded anew")
     parts.append(f"{each.without_vector:,} without a vector")

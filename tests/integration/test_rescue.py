@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,8 +22,8 @@ from tests.support import stock_chroma
 from tests.support.damage import DAMAGES
 from tests.support.service import BIN, RealService
 from tests.support.stock_chroma import Made
-from thoth_core import Thoth
-from thoth_core.errors import CollectionExists, CollectionNotFound, InvalidInput
+from thoth_core import AsyncThoth, RescueReport, Thoth
+from thoth_core.errors import CollectionExists, CollectionNotFound, InvalidInput, ModelMismatch
 
 NOTES = Made("notes", rows=2300, pending=300)
 OTHER = Made("other", rows=1400, space="l2", updated=50, deleted=100, seed=2)
@@ -277,3 +279,126 @@ def test_start_says_what_is_in_the_folder_and_names_the_command_that_brings_it_i
         assert "thoth rescue" not in again.stderr
     finally:
         service.close()
+
+
+#: Somebody's directory with texts and the vectors that a model made of them.
+MAKE = """
+import sys
+import chromadb, numpy as np
+from chromadb.config import Settings
+client = chromadb.PersistentClient(sys.argv[1], settings=Settings(anonymized_telemetry=False))
+handle = client.get_or_create_collection("langchain", embedding_function=None)
+with np.load(sys.argv[2]) as file:
+    texts, vectors = file["texts"].tolist(), file["vectors"]
+for start in range(0, len(texts), 250):
+    part = slice(start, start + 250)
+    handle.upsert(
+        ids=[str(i) for i in range(len(texts))][part],
+        embeddings=vectors[part],
+        documents=texts[part],
+        metadatas=[{"source": f"{i}.pdf"} for i in range(len(texts))][part],
+    )
+client.close()
+"""
+TEXTS = [f"the ferry number {i} leaves" for i in range(1250)]
+
+
+@pytest.fixture
+def modelled(thoth: Thoth, tmp_path: Path) -> Path:
+    """Made by stock Chroma with the vectors of the model that runs; 1,000 are in the index."""
+    np.savez(tmp_path / "given.npz", texts=TEXTS, vectors=thoth.embed(TEXTS))
+    command = [sys.executable, "-P", "-c", MAKE, tmp_path / "made", tmp_path / "given.npz"]
+    subprocess.run(command, check=True)
+    return tmp_path / "made"
+
+
+def test_rows_whose_vectors_are_lost_are_embedded_if_the_model_made_the_others(
+    thoth: Thoth, modelled: Path
+) -> None:
+    DAMAGES["data_level0.bin halved"](modelled)
+    # Of one row that cannot be embedded there is nothing to bring in.
+    db = sqlite3.connect(modelled / "chroma.sqlite3")
+    db.execute(
+        "UPDATE embedding_metadata SET string_value = ' '"
+        " WHERE string_value = 'the ferry number 700 leaves'"
+    )
+    db.commit()
+    db.close()
+    report = thoth.rescue(modelled)
+    [told] = report.collections
+    assert (told.model, told.space) == ("fake/32", "l2")
+    assert (told.from_index, told.from_log, told.embedded) == (500, 251, 498)
+    assert told.reasons == [("700", "its text is blank: ' '")]
+    assert not report.whole
+    rows = thoth.get(collection="langchain", include=["vectors"])
+    assert sorted(map(int, rows.ids)) == [i for i in range(len(TEXTS)) if i != 700]
+    assert rows.vectors is not None
+    assert np.allclose(rows.vectors, thoth.embed([str(text) for text in rows.texts]), atol=1e-6)
+    assert rows[7].metadata == {"source": f"{rows[7].id}.pdf"}
+    assert thoth.query("the ferry number 600 leaves", k=1, collection="langchain")[0].id == "600"
+    # What the model made is used again for an equal text.
+    again = thoth.add(TEXTS[:50], collection="again")
+    assert (again.reused, again.embedded) == (50, 0)
+    assert thoth.collections()[1].model == "fake/32"
+
+
+def test_without_any_vector_the_model_is_taken_at_ones_word(thoth: Thoth, modelled: Path) -> None:
+    DAMAGES["index folder missing"](modelled)
+    db = sqlite3.connect(modelled / "chroma.sqlite3")
+    db.execute("DELETE FROM embeddings_queue")
+    db.commit()
+    db.close()
+    [told] = thoth.rescue(modelled, as_name="unknown").collections
+    assert (told.model, told.stored, told.without_vector) == (None, 0, len(TEXTS))
+    assert thoth.count("unknown") == 0
+    [told] = thoth.rescue(modelled, model="fake/32").collections
+    assert (told.model, told.embedded, told.without_vector) == ("fake/32", len(TEXTS), 0)
+    assert thoth.query(TEXTS[9], k=1, collection="langchain")[0].id == "9"
+
+
+def test_vectors_of_another_model_are_not_mixed_with_those_of_this(
+    running: RealService, thoth: Thoth, copy: Path
+) -> None:
+    # They are of its dimension, and it did not make them.
+    DAMAGES["data_level0.bin halved"](copy)
+    [told] = thoth.rescue(copy, ["notes"], "mine").collections
+    assert (told.model, told.embedded, told.without_vector) == (None, 0, 999)
+    with pytest.raises(ModelMismatch, match="'notes' were not made by fake/32"):
+        thoth.rescue(copy, ["notes"], model="fake/32")
+    done = running.run("thoth", "rescue", str(copy), "--model", "all-MiniLM-L6-v2")
+    assert done.returncode == 2
+    assert "the service runs fake/32" in done.stderr
+    assert {each.name: each.count for each in thoth.collections()} == {"mine": 1301}
+
+
+def test_a_rescue_that_was_ended_goes_on(
+    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        assert total == 3600
+        if done > 1500:
+            raise Enough
+
+    with pytest.raises(Enough):
+        thoth.rescue(copy, on_progress=stop)
+    [half] = thoth.collections()
+    assert half.name.startswith("thoth-import-")
+    assert 1000 < half.count < 2300
+    report = thoth.rescue(copy)
+    assert report.stored == 3600
+    assert {each.name for each in thoth.collections()} == set(BOTH)
+    check_rows(thoth, NOTES, stock["notes"])
+
+
+def test_it_can_be_awaited(
+    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+) -> None:
+    async def work() -> RescueReport:
+        async with AsyncThoth(running.settings(), autostart=False) as client:
+            return await client.rescue(copy, ["other"])
+
+    assert asyncio.run(work()).stored == len(stock["other"])
+    check_rows(thoth, OTHER, stock["other"])

@@ -294,6 +294,7 @@ class AsyncThoth(Client):
         path: str | PathLike[str],
         collections: Iterable[str] | None = None,
         as_name: str | None = None,
+        model: str | None = None,
         on_progress: OnChunks | None = None,
         *,
         deadline: float | None = None,
@@ -303,7 +304,7 @@ class AsyncThoth(Client):
 
         work = Rescue(self._connection, self._calls, _in_loop(on_progress))
         return await self._aside(
-            work, lambda: work.run(path, collections, as_name, checked_deadline(deadline))
+            work, lambda: work.run(path, collections, as_name, model, checked_deadline(deadline))
         )
 
     async def _aside(self, work: _Work, run: Callable[[], T]) -> T:

@@ -29,8 +29,9 @@ CHROMA = "chroma"
 
 @dataclass(slots=True)
 class Rows:
-    """Rows that go in one message."""
+    """Rows that go in one message, all computed by the model or none."""
 
+    computed: bool = False
     ids: list[str] = field(default_factory=list)
     texts: list[str | None] = field(default_factory=list)
     metadatas: list[dict[str, Any] | None] = field(default_factory=list)

@@ -307,20 +307,24 @@ class Thoth(Client):
         path: str | PathLike[str],
         collections: Iterable[str] | None = None,
         as_name: str | None = None,
+        model: str | None = None,
         on_progress: OnChunks | None = None,
         *,
         deadline: float | None = None,
     ) -> RescueReport:
         """Bring the collections of a Chroma directory in (or those that are named; a single one
         under the name ``as_name``), whoever made it, healthy or damaged. It is read as plain files
-        and never written to. Rows that could not be brought in are counted in the report.
+        and never written to. Rows without a vector are embedded anew if the model that runs made
+        the others, which is tried with some texts, and which ``model`` says of all; otherwise they
+        are counted in the report.
 
-        Raises :class:`CollectionExists` when a name is taken.
+        Raises :class:`CollectionExists` when a name is taken, and :class:`ModelMismatch` when the
+        vectors are not of ``model``.
         """
         from thoth_core.client.rescue import Rescue
 
         work = Rescue(self._connection, self._calls, on_progress)
-        return work.run(path, collections, as_name, checked_deadline(deadline))
+        return work.run(path, collections, as_name, model, checked_deadline(deadline))
 
     def status(self) -> dict[str, Any]:
         """What the supervisor says of itself, its workers and its queue. Starts nothing:
