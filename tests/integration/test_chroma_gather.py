@@ -6,34 +6,19 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support import stock_chroma
 from tests.support.damage import DAMAGES, RAN, garble, index_of
 from tests.support.stock_chroma import Made
+from tests.support.stock_pair import BOTH, NOTES, read, same, state
 from thoth_core.chroma_dir.gather import Found, Source
 from thoth_core.vectors import Vectors
 
-#: The first is the larger one, which is damaged: 2,000 rows in its index and 300 in the log.
-NOTES = Made("notes", rows=2300, pending=300)
-OTHER = Made("other", rows=1400, space="l2", updated=50, deleted=100, seed=2)
-BOTH = {each.name: each for each in (NOTES, OTHER)}
-
-READ = """
-import sys
-import chromadb, numpy as np
-from chromadb.config import Settings
-client = chromadb.PersistentClient(sys.argv[1], settings=Settings(anonymized_telemetry=False))
-for each in client.list_collections():
-    got = client.get_collection(each.name, embedding_function=None).get(include=["embeddings"])
-    np.savez(sys.argv[2] + "/" + each.name, ids=got["ids"], vectors=got["embeddings"])
-client.close()
-"""
 #: Writes and deletes in an order that puts the log and the index at odds.
 CHANGES = """
 import sys
@@ -80,42 +65,6 @@ def gathered(directory: Path) -> Got:
     return got
 
 
-def stock_vectors(directory: Path, folder: Path) -> dict[str, dict[str, Vectors]]:
-    """What stock Chroma gives, which may change ``directory``."""
-    folder.mkdir()
-    subprocess.run([sys.executable, "-P", "-c", READ, str(directory), str(folder)], check=True)
-    found = {}
-    for path in folder.glob("*.npz"):
-        with np.load(path) as file:
-            vectors = file["vectors"].astype(np.float32)
-            found[path.stem] = dict(zip(file["ids"].tolist(), vectors, strict=True))
-    return found
-
-
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made by stock Chroma, and not to be changed."""
-    path = tmp_path_factory.mktemp("stores") / "healthy"
-    stock_chroma.build(path, NOTES, OTHER)
-    return path
-
-
-@pytest.fixture(scope="module")
-def stock(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Vectors]]:
-    folder = tmp_path_factory.mktemp("stock")
-    return stock_vectors(shutil.copytree(healthy, folder / "copy"), folder / "read")
-
-
-@pytest.fixture
-def copy(healthy: Path, tmp_path: Path) -> Iterator[Path]:
-    yield shutil.copytree(healthy, tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy", ignore_errors=True)
-
-
-def same(mine: Vectors | None, theirs: Vectors) -> bool:
-    return mine is not None and np.allclose(mine, theirs, rtol=1e-5, atol=1e-6)
-
-
 def check_vectors(rows: dict[str, Found], stock: dict[str, Vectors]) -> None:
     """All of those that were found are as stock Chroma gives them; from the index to the bit."""
     for id, row in rows.items():
@@ -132,18 +81,6 @@ def check_texts(rows: dict[str, Found], made: Made, but: Sequence[str] = ()) -> 
         assert row.metadata == made.metadata(number) or id in but
 
 
-def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Size, time and content of everything in ``folder``."""
-    return {
-        str(each.relative_to(folder)): (
-            each.stat().st_size,
-            each.stat().st_mtime_ns,
-            each.read_bytes() if each.is_file() else b"",
-        )
-        for each in folder.rglob("*")
-    }
-
-
 #: Where the vectors come from that are not as in a healthy directory, or nowhere.
 _ALL = {"index": 2000, "log": 300}
 ORIGINS = {
@@ -155,13 +92,13 @@ DATABASE = {each for each in DAMAGES if each.startswith("chroma.sqlite3")}
 
 @pytest.mark.parametrize("damage", ["none", *sorted(DAMAGES.keys() - DATABASE)])
 def test_of_a_damaged_index_all_is_read_that_is_there(
-    copy: Path, stock: dict[str, dict[str, Vectors]], damage: str, tmp_path: Path
+    pair_copy: Path, stock: dict[str, dict[str, Vectors]], damage: str, tmp_path: Path
 ) -> None:
     if damage != "none":
-        DAMAGES[damage](copy)
-    before = state(copy)
-    got = gathered(copy)
-    assert state(copy) == before
+        DAMAGES[damage](pair_copy)
+    before = state(pair_copy)
+    got = gathered(pair_copy)
+    assert state(pair_copy) == before
     assert not (tmp_path / RAN).exists()
     assert not got.salvaged
     assert {name: rows.keys() for name, rows in got.rows.items()} == {
@@ -186,11 +123,11 @@ def test_of_a_damaged_index_all_is_read_that_is_there(
 
 
 def test_without_the_database_ids_and_vectors_are_left(
-    copy: Path, stock: dict[str, dict[str, Vectors]]
+    pair_copy: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
-    folder = index_of(copy).name
-    DAMAGES["chroma.sqlite3 missing"](copy)
-    got = gathered(copy)
+    folder = index_of(pair_copy).name
+    DAMAGES["chroma.sqlite3 missing"](pair_copy)
+    got = gathered(pair_copy)
     # Nothing else has the name, or what was in the log.
     assert got.origins(folder) == {"index": 2000}
     assert len(got.rows) == 2
@@ -199,10 +136,10 @@ def test_without_the_database_ids_and_vectors_are_left(
 
 
 def test_of_a_truncated_database_the_index_tells_the_rest(
-    copy: Path, stock: dict[str, dict[str, Vectors]]
+    pair_copy: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
-    DAMAGES["chroma.sqlite3 truncated"](copy)
-    got = gathered(copy)
+    DAMAGES["chroma.sqlite3 truncated"](pair_copy)
+    got = gathered(pair_copy)
     assert got.salvaged
     assert len(got.rows["notes"]) >= 2000
     check_vectors(got.rows["notes"], stock["notes"])
@@ -216,10 +153,10 @@ def test_of_a_truncated_database_the_index_tells_the_rest(
     "table", ["embedding_metadata", "embeddings", "embeddings_queue", "max_seq_id", "segments"]
 )
 def test_a_garbled_page_costs_what_is_on_it_and_no_vector(
-    copy: Path, stock: dict[str, dict[str, Vectors]], table: str
+    pair_copy: Path, stock: dict[str, dict[str, Vectors]], table: str
 ) -> None:
-    garble(copy / "chroma.sqlite3", table)
-    got = gathered(copy)
+    garble(pair_copy / "chroma.sqlite3", table)
+    got = gathered(pair_copy)
     assert got.salvaged
     if table == "segments":
         # Nothing says any more which index is whose.
@@ -236,10 +173,12 @@ def test_a_garbled_page_costs_what_is_on_it_and_no_vector(
         assert row.metadata.items() <= NOTES.metadata(number).items()
 
 
-def test_what_came_after_the_index_is_taken_as_chroma_takes_it(copy: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-P", "-c", CHANGES, str(copy)], check=True)
-    got = gathered(copy)
-    stock = stock_vectors(shutil.copytree(copy, tmp_path / "asked"), tmp_path / "read")
+def test_what_came_after_the_index_is_taken_as_chroma_takes_it(
+    pair_copy: Path, tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, "-P", "-c", CHANGES, str(pair_copy)], check=True)
+    got = gathered(pair_copy)
+    stock = read(shutil.copytree(pair_copy, tmp_path / "asked"), tmp_path / "read").vectors
     rows = got.rows["notes"]
     assert rows.keys() == stock["notes"].keys()
     check_vectors(rows, stock["notes"])

@@ -15,58 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from tests.support import stock_chroma
 from tests.support.damage import DAMAGES
 from tests.support.service import BIN, RealService
 from tests.support.stock_chroma import Made
+from tests.support.stock_pair import BOTH, NOTES, OTHER, Vectors, read, same, state
 from thoth_core import AsyncThoth, RescueReport, Thoth
+from thoth_core.chroma_dir import flushed
+from thoth_core.chroma_dir.files import Damaged
+from thoth_core.client import stock_child
 from thoth_core.errors import CollectionExists, CollectionNotFound, InvalidInput, ModelMismatch
-
-NOTES = Made("notes", rows=2300, pending=300)
-OTHER = Made("other", rows=1400, space="l2", updated=50, deleted=100, seed=2)
-BOTH = {each.name: each for each in (NOTES, OTHER)}
-
-Vectors = npt.NDArray[np.float32]
-
-#: What a stock client gives for every row.
-READ = """
-import json, sys
-import chromadb, numpy as np
-from chromadb.config import Settings
-client = chromadb.PersistentClient(sys.argv[1], settings=Settings(anonymized_telemetry=False))
-spaces = {}
-for each in client.list_collections():
-    spaces[each.name] = each.configuration_json["hnsw"]["space"]
-    got = client.get_collection(each.name, embedding_function=None).get(include=["embeddings"])
-    np.savez(sys.argv[2] + "/" + each.name, ids=got["ids"], vectors=got["embeddings"])
-open(sys.argv[2] + "/spaces.json", "w").write(json.dumps(spaces))
-client.close()
-"""
-
-
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made by stock Chroma, and not to be changed."""
-    path = tmp_path_factory.mktemp("stores") / "healthy"
-    stock_chroma.build(path, NOTES, OTHER)
-    return path
-
-
-@pytest.fixture(scope="module")
-def stock(healthy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Vectors]]:
-    """The vectors of each collection as a healthy stock Chroma gives them."""
-    folder = tmp_path_factory.mktemp("stock")
-    copy = shutil.copytree(healthy, folder / "copy")
-    subprocess.run([sys.executable, "-P", "-c", READ, str(copy), str(folder)], check=True)
-    found = {}
-    for name in BOTH:
-        with np.load(folder / f"{name}.npz") as file:
-            vectors = file["vectors"].astype(np.float32)
-            found[name] = dict(zip(file["ids"].tolist(), vectors, strict=True))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -87,24 +47,6 @@ def thoth(running: RealService) -> Iterator[Thoth]:
         yield client
 
 
-@pytest.fixture
-def copy(healthy: Path, tmp_path: Path) -> Iterator[Path]:
-    yield shutil.copytree(healthy, tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy", ignore_errors=True)
-
-
-def state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Everything in ``folder``: size, time and content of each file."""
-    return {
-        str(each.relative_to(folder)): (
-            each.stat().st_size,
-            each.stat().st_mtime_ns,
-            each.read_bytes() if each.is_file() else b"",
-        )
-        for each in folder.rglob("*")
-    }
-
-
 def check_rows(
     thoth: Thoth, made: Made, stock: dict[str, Vectors], *, lacking: int = 0, to: str = ""
 ) -> None:
@@ -115,8 +57,7 @@ def check_rows(
         number = int(row.id.removeprefix("c-"))
         assert row.text == made.text(number)
         assert row.metadata == made.metadata(number)
-        assert row.vector is not None
-        assert np.allclose(row.vector, stock[row.id], rtol=1e-5, atol=1e-6)
+        assert same(row.vector, stock[row.id])
 
 
 # What stock Chroma does with these: nothing; SIGSEGV on opening; SIGSEGV in a search; it finds
@@ -132,13 +73,13 @@ def check_rows(
     ],
 )
 def test_everything_comes_out(
-    thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]], damage: str
+    thoth: Thoth, pair_copy: Path, stock: dict[str, dict[str, Vectors]], damage: str
 ) -> None:
     if damage != "none":
-        DAMAGES[damage](copy)
-    before = state(copy)
-    report = thoth.rescue(copy)
-    assert state(copy) == before
+        DAMAGES[damage](pair_copy)
+    before = state(pair_copy)
+    report = thoth.rescue(pair_copy)
+    assert state(pair_copy) == before
     assert bool(report.findings) == (damage != "none")
     assert report.whole
     assert {each.name: (each.to, each.space, each.rows) for each in report.collections} == {
@@ -153,16 +94,16 @@ def test_everything_comes_out(
             assert hit.score == pytest.approx(1.0 if made.space == "cosine" else 0.0, abs=1e-5)
 
 
-def test_what_stock_chroma_dies_of_is_what_comes_out(copy: Path) -> None:
-    DAMAGES["header.bin with an impossible element count"](copy)
-    assert stock_chroma.probe(copy, NOTES).ended == "SIGSEGV"
+def test_what_stock_chroma_dies_of_is_what_comes_out(pair_copy: Path) -> None:
+    DAMAGES["header.bin with an impossible element count"](pair_copy)
+    assert stock_chroma.probe(pair_copy, NOTES).ended == "SIGSEGV"
 
 
 def test_a_row_without_a_vector_is_counted_and_left_out(
-    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+    running: RealService, thoth: Thoth, pair_copy: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
-    DAMAGES["data_level0.bin halved"](copy)
-    done = running.run("thoth", "rescue", str(copy), "--collection", "notes", "--json")
+    DAMAGES["data_level0.bin halved"](pair_copy)
+    done = running.run("thoth", "rescue", str(pair_copy), "--collection", "notes", "--json")
     assert done.returncode == 3, done.stderr
     [told] = json.loads(done.stdout)["collections"]
     # The last vector that was flushed is in the log still.
@@ -173,14 +114,14 @@ def test_a_row_without_a_vector_is_counted_and_left_out(
 
 
 def test_read_only_media_are_read(
-    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+    running: RealService, thoth: Thoth, pair_copy: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
-    thoth_command = [str(BIN / "thoth"), "rescue", str(copy), "--collection", "other"]
-    mount = f"mount --bind {copy} {copy} && mount -o remount,bind,ro {copy} && "
+    thoth_command = [str(BIN / "thoth"), "rescue", str(pair_copy), "--collection", "other"]
+    mount = f"mount --bind {pair_copy} {pair_copy} && mount -o remount,bind,ro {pair_copy} && "
     # Nobody outside sees this mount, and it goes with its last process.
     space = ["unshare", "-m" if os.getuid() == 0 else "-rm", "sh", "-c"]
     done = subprocess.run(
-        [*space, mount + f"! touch {copy}/x && " + shlex.join(thoth_command)],
+        [*space, mount + f"! touch {pair_copy}/x && " + shlex.join(thoth_command)],
         capture_output=True,
         text=True,
         env=running.environ(),
@@ -192,41 +133,41 @@ def test_read_only_media_are_read(
 
 
 def test_a_name_that_exists_needs_another(
-    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+    running: RealService, thoth: Thoth, pair_copy: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
     thoth.add(["a text"], collection="other")
     with pytest.raises(CollectionExists) as caught:
-        thoth.rescue(copy)
+        thoth.rescue(pair_copy)
     assert "--collection other --as" in caught.value.fix
     assert {each.name: each.count for each in thoth.collections()} == {"other": 1}
-    done = running.run("thoth", "rescue", str(copy), "--collection", "other", "--as", "second")
+    done = running.run("thoth", "rescue", str(pair_copy), "--collection", "other", "--as", "second")
     assert done.returncode == 0, done.stderr
     assert "other as second\t1,300 rows\t1,300 vectors" in done.stdout
     check_rows(thoth, OTHER, stock["other"], to="second")
     assert thoth.count("other") == 1
     with pytest.raises(InvalidInput, match="2 collections cannot have the one name"):
-        thoth.rescue(copy, as_name="third")
+        thoth.rescue(pair_copy, as_name="third")
     with pytest.raises(CollectionNotFound, match="no collection 'nobody'"):
-        thoth.rescue(copy, ["nobody"])
+        thoth.rescue(pair_copy, ["nobody"])
 
 
-def test_check_only_reports(running: RealService, copy: Path) -> None:
-    before = state(copy)
-    done = running.run("thoth", "rescue", str(copy), "--check", "--no-autostart")
+def test_check_only_reports(running: RealService, pair_copy: Path) -> None:
+    before = state(pair_copy)
+    done = running.run("thoth", "rescue", str(pair_copy), "--check", "--no-autostart")
     assert (done.returncode, done.stderr) == (0, "")
     assert (
         "notes\t2,300 rows\t2,300 vectors (2,000 from the index, 300 from the log)" in done.stdout
     )
     assert done.stdout.endswith("nothing is damaged\n")
-    DAMAGES["index folder missing"](copy)
-    before = state(copy)
-    done = running.run("thoth", "rescue", str(copy), "--check", "--json")
+    DAMAGES["index folder missing"](pair_copy)
+    before = state(pair_copy)
+    done = running.run("thoth", "rescue", str(pair_copy), "--check", "--json")
     assert done.returncode == 1
     told = json.loads(done.stdout)
     assert told["damaged"]
     assert "is missing" in told["findings"][0]
     assert [each["without_vector"] for each in told["collections"]] == [1999, 0]
-    assert state(copy) == before
+    assert state(pair_copy) == before
 
 
 @pytest.mark.parametrize("content", ["nothing", "a file", "no folder"])
@@ -244,12 +185,12 @@ def test_where_no_chroma_directory_is_the_error_says_so(
 
 
 def test_start_says_what_is_in_the_folder_and_names_the_command_that_brings_it_in(
-    healthy: Path, stock: dict[str, dict[str, Vectors]]
+    pair: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
     service = RealService.make("fake/32", THOTH_EMBED_WORKERS="1")
     try:
         # The folder of RAG_VECTOR_DB_PATH is the Chroma directory itself.
-        folder = shutil.copytree(healthy, service.root / "db")
+        folder = shutil.copytree(pair, service.root / "db")
         DAMAGES["header.bin with an impossible element count"](folder)
         before = state(folder)
         started = service.run("thoth-supervisor", "start", timeout=90)
@@ -265,15 +206,10 @@ def test_start_says_what_is_in_the_folder_and_names_the_command_that_brings_it_i
         service.stop()
         assert {k: v for k, v in state(folder).items() if not k.startswith("thoth")} == before
         # The index that Thoth made has the same rows, in the same space.
-        found = service.root / "read"
-        found.mkdir()
-        chroma = service.root / "db" / "thoth" / "chroma"
-        subprocess.run([sys.executable, "-P", "-c", READ, str(chroma), str(found)], check=True)
-        assert json.loads((found / "spaces.json").read_text()) == {"notes": "cosine", "other": "l2"}
-        with np.load(found / "other.npz") as file:
-            vectors = dict(zip(file["ids"].tolist(), file["vectors"], strict=True))
-        assert vectors.keys() == stock["other"].keys()
-        assert all(np.allclose(vectors[id], stock["other"][id]) for id in vectors)
+        found = read(service.root / "db" / "thoth" / "chroma", service.root / "read")
+        assert found.spaces == {"notes": "cosine", "other": "l2"}
+        assert found.vectors["other"].keys() == stock["other"].keys()
+        assert all(same(v, stock["other"][id]) for id, v in found.vectors["other"].items())
         # There is nothing more to bring in, and so nothing to say.
         again = service.run("thoth-supervisor", "start", timeout=90)
         assert "thoth rescue" not in again.stderr
@@ -357,22 +293,22 @@ def test_without_any_vector_the_model_is_taken_at_ones_word(thoth: Thoth, modell
 
 
 def test_vectors_of_another_model_are_not_mixed_with_those_of_this(
-    running: RealService, thoth: Thoth, copy: Path
+    running: RealService, thoth: Thoth, pair_copy: Path
 ) -> None:
     # They are of its dimension, and it did not make them.
-    DAMAGES["data_level0.bin halved"](copy)
-    [told] = thoth.rescue(copy, ["notes"], "mine").collections
+    DAMAGES["data_level0.bin halved"](pair_copy)
+    [told] = thoth.rescue(pair_copy, ["notes"], "mine").collections
     assert (told.model, told.embedded, told.without_vector) == (None, 0, 999)
     with pytest.raises(ModelMismatch, match="'notes' were not made by fake/32"):
-        thoth.rescue(copy, ["notes"], model="fake/32")
-    done = running.run("thoth", "rescue", str(copy), "--model", "all-MiniLM-L6-v2")
+        thoth.rescue(pair_copy, ["notes"], model="fake/32")
+    done = running.run("thoth", "rescue", str(pair_copy), "--model", "all-MiniLM-L6-v2")
     assert done.returncode == 2
     assert "the service runs fake/32" in done.stderr
     assert {each.name: each.count for each in thoth.collections()} == {"mine": 1301}
 
 
 def test_a_rescue_that_was_ended_goes_on(
-    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+    running: RealService, thoth: Thoth, pair_copy: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
     class Enough(Exception):
         pass
@@ -383,22 +319,82 @@ def test_a_rescue_that_was_ended_goes_on(
             raise Enough
 
     with pytest.raises(Enough):
-        thoth.rescue(copy, on_progress=stop)
+        thoth.rescue(pair_copy, on_progress=stop)
     [half] = thoth.collections()
     assert half.name.startswith("thoth-import-")
     assert 1000 < half.count < 2300
-    report = thoth.rescue(copy)
+    report = thoth.rescue(pair_copy)
     assert report.stored == 3600
     assert {each.name for each in thoth.collections()} == set(BOTH)
     check_rows(thoth, NOTES, stock["notes"])
 
 
 def test_it_can_be_awaited(
-    running: RealService, thoth: Thoth, copy: Path, stock: dict[str, dict[str, Vectors]]
+    running: RealService, thoth: Thoth, pair_copy: Path, stock: dict[str, dict[str, Vectors]]
 ) -> None:
     async def work() -> RescueReport:
         async with AsyncThoth(running.settings(), autostart=False) as client:
-            return await client.rescue(copy, ["other"])
+            return await client.rescue(pair_copy, ["other"])
 
     assert asyncio.run(work()).stored == len(stock["other"])
     check_rows(thoth, OTHER, stock["other"])
+
+
+@pytest.fixture
+def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the form of the index's files were one that nobody here knows."""
+
+    def opened(*_: object) -> None:
+        raise Damaged("header.bin", "is of version 9")
+
+    monkeypatch.setattr(flushed, "opened", opened)
+
+
+def test_what_cannot_be_read_here_is_read_by_chroma_on_a_copy(
+    thoth: Thoth, pair_copy: Path, stock: dict[str, dict[str, Vectors]], blind: None
+) -> None:
+    before = state(pair_copy)
+    report = thoth.rescue(pair_copy)
+    assert state(pair_copy) == before
+    assert [(each.from_index, each.from_log, each.from_chroma) for each in report.collections] == [
+        (0, 301, 1999),
+        (0, 401, 899),
+    ]
+    for name, made in BOTH.items():
+        check_rows(thoth, made, stock[name])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "header.bin truncated",
+        "index_metadata.pickle truncated",
+    ],
+)
+def test_chroma_may_fail_or_die_of_it(
+    thoth: Thoth, pair_copy: Path, blind: None, damage: str
+) -> None:
+    DAMAGES[damage](pair_copy)
+    [told] = thoth.rescue(pair_copy, ["notes"]).collections
+    assert (told.from_log, told.from_chroma, told.without_vector) == (301, 0, 1999)
+    assert any("Chroma itself, on a copy, found no more: " in note for note in told.notes)
+
+
+def test_chroma_gets_no_more_than_its_time(
+    thoth: Thoth, pair_copy: Path, blind: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stock_child, "SECONDS", 0.0)
+    monkeypatch.setattr(stock_child, "SECONDS_A_THOUSAND", 0.0)
+    [told] = thoth.rescue(pair_copy, ["notes"]).collections
+    assert (told.from_chroma, told.without_vector) == (0, 1999)
+    assert any("it was not done after 0 s" in note for note in told.notes)
+
+
+def test_a_list_of_links_as_large_as_a_disk_is_not_copied(
+    thoth: Thoth, pair_copy: Path, blind: None
+) -> None:
+    for each in pair_copy.glob("*/link_lists.bin"):
+        os.truncate(each, 732 << 30)
+    [told] = thoth.rescue(pair_copy, ["notes"]).collections
+    assert told.without_vector == 1999
+    assert any("link_lists.bin is too large to be copied" in note for note in told.notes)

@@ -156,6 +156,7 @@ class Gathered:
     def __init__(
         self, directory: Path, catalog: Catalog | None, collection: Collection, *, lossy: bool
     ) -> None:
+        self.directory = directory
         self.collection = collection
         self.notes: list[str] = []
         self._catalog = catalog
@@ -188,6 +189,15 @@ class Gathered:
         if self.collection.dimension is None and self._index is not None:
             return self._index.header.dimension
         return self.collection.dimension
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is an index here that could not be read as far as it goes: somebody else
+        may know better. Of one that was read what is not found is not there."""
+        segment = self.collection.vector_segment
+        if self._lossy or segment is None or not (self.directory / Path(segment).name).is_dir():
+            return False
+        return self._index is None or not self._index.whole
 
     def close(self) -> None:
         if self._index is not None:

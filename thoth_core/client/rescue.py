@@ -31,6 +31,7 @@ from thoth_core.client.rescue_model import Known
 from thoth_core.client.rescue_read import begun, choose, counted, opened, read, report_on
 from thoth_core.client.rescue_report import RescuedCollection, RescueReport
 from thoth_core.client.rescue_send import Line, Sender
+from thoth_core.client.stock_child import StockChild
 from thoth_core.client.transfer import OnChunks, Transfer
 from thoth_core.errors import (
     CollectionExists,
@@ -145,12 +146,26 @@ class Rescue(Transfer):
     def _without_vector(
         self, gathered: Gathered, report: RescuedCollection, sender: Sender, lacking: set[str]
     ) -> None:
-        """Bring in the rows of which the files have no vector."""
+        """Bring in the rows of which no vector was read: with the one that Chroma itself finds, or
+        with a new one."""
         rows = (row for row in gathered.rows() if row.id in lacking)
-        while some := list(islice(rows, BATCH_ROWS)):
-            # What is wrong with them is counted already.
-            again = RescuedCollection(report.name, report.to, dimension=report.dimension)
-            sender.embed([rescue_rows.tidied(row, again) or row for row in some])
+        child = StockChild(gathered.directory, gathered.collection, len(lacking))
+        with contextlib.closing(child):
+            while some := list(islice(rows, BATCH_ROWS)):
+                found = child.vectors([row.id for row in some]) if gathered.unread else {}
+                for row in some:
+                    if row.vector is None and row.id in found:
+                        row.vector, row.origin = found[row.id], rescue_rows.CHROMA
+                # What is wrong with them is counted already.
+                again = RescuedCollection(report.name, report.to, dimension=report.dimension)
+                kept = [rescue_rows.tidied(row, again) or row for row in some]
+                for row in kept:
+                    if row.vector is not None:
+                        sender.put(row)
+                sender.embed([row for row in kept if row.vector is None])
+        why = child.trouble or child.error
+        if why:
+            report.notes.append(f"Chroma itself, on a copy, found no more: {why}"[:500])
 
     # -- the model ----------------------------------------------------------------------------
 

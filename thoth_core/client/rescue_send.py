@@ -69,7 +69,6 @@ class Sender:
     def embed(self, rows: list[Found]) -> None:
         """Have rows embedded that have no vector, if the model is known and they have a text."""
         self.flush()
-        rows = [row for row in rows if row.vector is None]
         fit = [row for row in rows if self._known.model is not None and row.text is not None]
         self._report.without_vector += len(rows) - len(fit)
         if fit:

@@ -1,0 +1,34 @@
+"""Fixtures that several files share, because they take seconds to make."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import stock_pair
+from tests.support.stock_pair import Vectors
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Chroma directory of ``stock_pair``, not to be changed."""
+    path = tmp_path_factory.mktemp("pair") / "chroma"
+    stock_pair.build(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def stock(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Vectors]]:
+    """The vectors in it as a healthy stock Chroma gives them."""
+    folder = tmp_path_factory.mktemp("stock")
+    return stock_pair.read(shutil.copytree(pair, folder / "copy"), folder / "read").vectors
+
+
+@pytest.fixture
+def pair_copy(pair: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of it to damage."""
+    yield shutil.copytree(pair, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy", ignore_errors=True)
