@@ -49,6 +49,9 @@ class Policy:
     differing: float = 0.2
     #: Changes after which the index is put on disk for good.
     settle_changes: int = 5000
+    #: Into so many parts goes a group of rows that a process died of: a death costs a second, and
+    #: a part that is well almost nothing.
+    parts: int = 8
     batch: int = 500
 
 
@@ -426,10 +429,10 @@ class Recovery:
         group.deaths += 1
         if len(group.ids) > 1:
             # To the end, so that what is well is written between two deaths.
-            half = len(group.ids) // 2
+            size = -(-len(group.ids) // self.policy.parts)
             self.groups += [
-                Group(group.collection, group.ids[:half], 0),
-                Group(group.collection, group.ids[half:], 0),
+                Group(group.collection, group.ids[start : start + size], 0)
+                for start in range(0, len(group.ids), size)
             ]
         elif group.deaths > 1:
             self.hopeless.append(group)
