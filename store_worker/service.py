@@ -55,6 +55,8 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
     settings = config.get("settings") or {}
     make_folder(data_dir)
     lock = own(data_dir)
+    # Only a store that is told to end takes its time for the index.
+    finish = False
     try:
         store = Store.open(
             data_dir,
@@ -77,11 +79,12 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
                 }
             )
             Service(channel, store, Faults(bool(settings.get("faults")))).run()
+            finish = channel.stopping != "stop"
         except LedgerDamaged as problem:
             ledger_guard.met(store.ledger.path, problem)
             raise
         finally:
-            _close(channel, store)
+            _close(channel, store, finish=finish)
     finally:
         lock.release()
 
@@ -103,9 +106,9 @@ def _bind(channel: Channel, runtime_dir: Path) -> str:
     return path
 
 
-def _close(channel: Channel, store: Store) -> None:
+def _close(channel: Channel, store: Store, *, finish: bool) -> None:
     try:
-        store.close(finish=channel.stopping != "stop")
+        store.close(finish=finish)
     except Exception as problem:
         # Whatever was acknowledged is on disk; what is lost here is replayed at the next start.
         channel.log.warning("the store did not close cleanly: %s", problem)

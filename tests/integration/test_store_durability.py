@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from chromadb.config import Settings
 
-from store_worker import calls_read, index_child
+from store_worker import calls_read, index_child, keeper
 from store_worker import ledger as ledger_module
 from store_worker.index import SYNC_THRESHOLD
 from store_worker.ledger import Ledger
 from tests.integration.store_double import StoreRoom
-from thoth_core.errors import StorageError
+from thoth_core.errors import LedgerDamaged, StorageError
 
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(11)
@@ -42,7 +42,8 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[StoreRoom], None]:
     """Has the index process of a store stand still, once it has everything."""
-    # It cannot answer when it is told to end.
+    # It cannot answer when it is told to put all on disk, nor to end.
+    monkeypatch.setattr(keeper, "SETTLE_SECONDS", 0.2)
     monkeypatch.setattr(index_child, "CLOSE_SECONDS", 0.2)
 
     def stop(store: StoreRoom) -> None:
@@ -349,3 +350,20 @@ def test_ids_that_only_the_index_still_has_are_dropped_and_others_take_their_pla
     with StoreRoom(*places, incarnation="two") as store:
         assert [hit["id"] for hit in store.search(vectors[:1], k=5)[0]] == order[40:45]
         assert len(store.search(vectors[:1], k=50)[0]) == 20
+
+
+def test_a_store_that_ends_by_damage_waits_for_no_index(places, stopped, monkeypatch):
+    def damaged(*_: object) -> None:
+        raise LedgerDamaged("the ledger is damaged")
+
+    with StoreRoom(*places) as store:
+        store.upsert(["a"], rows(1))
+        stopped(store)
+        # The index will not have it, however long one waits.
+        store.upsert(["b"], rows(1))
+        monkeypatch.setitem(calls_read.READS, "count", damaged)
+        began = time.monotonic()
+        assert store.error("count", {"collection": "notes"}).code == "ledger_damaged"
+        store._thread.join(30)
+        assert time.monotonic() - began < keeper.FINISH_SECONDS
+    assert isinstance(store.ended, LedgerDamaged)
