@@ -90,6 +90,11 @@ def print_upserts(found: Mapping[str, Any]) -> None:
     line("  the service, indexed", f"{found['service_median']:,.0f} ({rates('service_rows_s')})")
     line("  the service, acknowledged", rates("acknowledged_rows_s"))
     line("  indexed beside bare", f"{found['ratio']:.2f}")
+    line(
+        "  CPU, ms a row",
+        f"bare Chroma {found['bare_cpu_ms']:.2f}; index process {found['index_cpu_ms']:.2f},"
+        f" store {found['store_cpu_ms']:.2f}",
+    )
     print_sizes(found)
 
 

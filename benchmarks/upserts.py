@@ -34,18 +34,21 @@ def measure(rows: int, dimension: int, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         bare.append(_bare_elsewhere(rows, dimension))
         service.append(through_service(rows, dimension))
-    bare_rate = statistics.median(bare)
+    bare_rate = statistics.median(each["rows_s"] for each in bare)
     rate = statistics.median(each["rows_s"] for each in service)
     return {
         "rows": rows,
         "dimension": dimension,
         "batch": BATCH,
-        "bare_rows_s": bare,
+        "bare_rows_s": [each["rows_s"] for each in bare],
         "service_rows_s": [each["rows_s"] for each in service],
         "acknowledged_rows_s": [each["acknowledged_rows_s"] for each in service],
         "bare_median": bare_rate,
         "service_median": rate,
         "ratio": rate / bare_rate,
+        "bare_cpu_ms": statistics.median(each["cpu_ms"] for each in bare),
+        "index_cpu_ms": statistics.median(each["index_cpu_ms"] for each in service),
+        "store_cpu_ms": statistics.median(each["store_cpu_ms"] for each in service),
         "ledger_bytes_per_chunk": service[-1]["ledger_bytes_per_chunk"],
         "index_bytes_per_chunk": service[-1]["index_bytes_per_chunk"],
     }
@@ -57,13 +60,15 @@ def through_service(rows: int, dimension: int) -> dict[str, float]:
     try:
         service.start()
         with service.client() as client:
-            pid = healthy(client)
+            index, store = healthy(client), service.pid("store")
+            before = _cpu(index), _cpu(store)
             started = time.perf_counter()
             for batch in batches(vectors, BATCH):
                 client.upsert(batch.ids, batch.vectors, batch.texts, batch.metadatas)
             acknowledged = time.perf_counter() - started
-            _wait_for_index(service, pid, rows)
+            _wait_for_index(service, index, rows)
             indexed = time.perf_counter() - _IDLE - started
+            after = _cpu(index), _cpu(store)
             healthy(client)
             assert client.count() == rows
             sizes = client.stats()
@@ -72,6 +77,8 @@ def through_service(rows: int, dimension: int) -> dict[str, float]:
     return {
         "rows_s": rows / indexed,
         "acknowledged_rows_s": rows / acknowledged,
+        "index_cpu_ms": 1000 * (after[0] - before[0]) / rows,
+        "store_cpu_ms": 1000 * (after[1] - before[1]) / rows,
         "ledger_bytes_per_chunk": sizes["ledger_bytes_per_chunk"],
         "index_bytes_per_chunk": sizes["index_bytes_per_chunk"],
     }
@@ -105,20 +112,21 @@ def _wait_for_index(service: RealService, pid: int, rows: int) -> None:
             used, since = now, time.perf_counter()
 
 
-def _cpu(pid: int) -> int:
-    """Clock ticks that a process has used."""
+def _cpu(pid: int) -> float:
+    """Seconds of a core that a process has used, in steps of 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _bare_elsewhere(rows: int, dimension: int) -> float:
+def _bare_elsewhere(rows: int, dimension: int) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.upserts", str(rows), str(dimension)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return float(json.loads(done.stdout))
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
-def bare(rows: int, dimension: int) -> float:
-    """Rows a second into bare Chroma."""
+def bare(rows: int, dimension: int) -> dict[str, float]:
+    """Rows a second into bare Chroma, and CPU time a row."""
     import chromadb
     from chromadb.config import Settings
 
@@ -129,7 +137,7 @@ def bare(rows: int, dimension: int) -> float:
         handle = client.create_collection(
             "notes", configuration={"hnsw": {"space": "cosine"}}, embedding_function=None
         )
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         for batch in batches(vectors, BATCH):
             handle.upsert(
                 ids=batch.ids,
@@ -139,9 +147,9 @@ def bare(rows: int, dimension: int) -> float:
             )
         assert handle.count() == rows
         handle.query(query_embeddings=vectors[:1], n_results=10, include=[])
-        took = time.perf_counter() - started
+        took, used = time.perf_counter() - started, time.process_time() - used
         client.close()
-    return rows / took
+    return {"rows_s": rows / took, "cpu_ms": 1000 * used / rows}
 
 
 if __name__ == "__main__":

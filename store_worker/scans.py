@@ -19,7 +19,7 @@ from store_worker.scan import Scan
 from thoth_core.vectors import Vectors
 
 #: Seconds that a search first spends on its file, and those of a turn in which nobody searches.
-SEARCH_SECONDS, TURN_SECONDS = 0.1, 0.05
+SEARCH_SECONDS, TURN_SECONDS = 0.25, 0.05
 
 
 class Scans:
