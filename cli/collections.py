@@ -1,18 +1,21 @@
-"""``thoth collections``: list, create, rename, delete."""
+"""``thoth collections``: list, create, rename, reembed, delete."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 import click
 
 from cli.confirm import confirm
 from cli.options import Options, common
+from cli.output import Progress
 
 
 @click.group(invoke_without_command=True)
 @common
 @click.pass_context
 def collections(ctx: click.Context) -> None:
-    """List, create, rename and delete collections. Without a command: list."""
+    """List, create, rename, reembed and delete collections. Without a command: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_)
 
@@ -65,6 +68,51 @@ def rename(options: Options, name: str, to: str) -> None:
         options.output.document({"collection": name, "renamed_to": to})
     else:
         options.output.line(f"{name}: renamed to {to}")
+
+
+@collections.command()
+@click.argument("name")
+@click.option("--model", metavar="MODEL", help="The model, which the service must run.")
+@click.option("--abort", is_flag=True, help="Give up what an earlier run has made.")
+@common
+@click.pass_obj
+def reembed(options: Options, name: str, model: str | None, abort: bool) -> None:
+    """Embed the texts of a collection with another model: ids, texts and metadata stay.
+
+    What is there serves until all is embedded; then it is replaced in one step. Run it again if it
+    was interrupted: it goes on where it was.
+    """
+    if abort == (model is not None):
+        raise click.UsageError("--model MODEL is needed, or --abort and nothing else")
+    output = options.output
+    if model is None:
+        with options.thoth() as thoth:
+            aborted = thoth.abort_reembed(name)
+        if output.json:
+            output.document({"collection": name, "aborted": aborted})
+        else:
+            output.line(f"{name}: {'given up' if aborted else 'there was nothing to give up'}")
+        return
+    progress = Progress(output, "chunks")
+    # If none runs, the one that is started runs this model.
+    with options.thoth(embedding_model=model) as thoth:
+        try:
+            report = thoth.reembed(name, model, progress.update)
+        finally:
+            progress.end()
+    if output.json:
+        output.document({"model": model, **asdict(report)})
+        return
+    if report.already:
+        output.line(f"{name}: is of {model} already")
+        return
+    output.line(
+        f"{name}: {report.chunks} chunks are of {model} now"
+        f" ({report.embedded} embedded, {report.reused} reused)"
+    )
+    usual = options.settings().embedding_model
+    if usual != model:
+        output.note(f"RAG_EMBEDDING_MODEL is {usual} still: set it to {model}")
 
 
 @collections.command()

@@ -17,7 +17,7 @@ COMMANDS = {
     "ingest": ("cli.ingest", "ingest", "Read, chunk and store files and folders."),
     "query": ("cli.query", "query", "Find the chunks nearest to a text."),
     "embed": ("cli.embed", "embed", "Turn texts into vectors."),
-    "collections": ("cli.collections", "collections", "List, create, rename, delete collections."),
+    "collections": ("cli.collections", "collections", "List, create, rename, reembed, delete."),
     "stats": ("cli.stats", "stats", "How much is stored."),
     "verify": ("cli.verify", "verify", "Check the index against what is stored."),
     "export": ("cli.transfer", "export", "Write collections to a file that others can read."),

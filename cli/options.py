@@ -49,12 +49,13 @@ class Options:
 
         return Settings.load(more)
 
-    def thoth(self) -> Thoth:
-        """A client that says on standard error when it starts the service."""
+    def thoth(self, **more: str) -> Thoth:
+        """A client that says on standard error when it starts the service. ``more`` as for
+        :meth:`settings`."""
         from thoth_core import Thoth
 
         self._listen_to_warnings()
-        return Thoth(self.settings(), autostart=self.autostart, on_event=self.output.note)
+        return Thoth(self.settings(**more), autostart=self.autostart, on_event=self.output.note)
 
     def _listen_to_warnings(self) -> None:
         import logging

@@ -23,14 +23,24 @@ def stats(options: Options) -> None:
         output.document(found)
         return
     for c in found.get("collections") or ():
-        model = c.get("model")
-        name = model.get("name") if isinstance(model, dict) else model
         output.line(
             f"{c.get('name')}\t{c.get('chunks', 0)} chunks\t{c.get('documents', 0)} documents"
-            f"\t{name or '-'}"
+            f"\t{_name(c.get('model'))}"
         )
+        made = c.get("reembed")
+        if isinstance(made, Mapping):
+            name = _name(made.get("model"))
+            output.line(
+                f"  {made.get('chunks', 0)} of them are embedded with {name} so far: thoth "
+                f"collections reembed {c.get('name')} --model {name} goes on, --abort gives up"
+            )
     for line in _totals(found):
         output.line(line)
+
+
+def _name(model: Any) -> str:
+    name = model.get("name") if isinstance(model, Mapping) else model
+    return str(name or "-")
 
 
 def _totals(found: Mapping[str, Any]) -> list[str]:

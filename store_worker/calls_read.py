@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from store_worker import ledger_collections, ledger_queries, ledger_sizes
+from store_worker import ledger_collections, ledger_generations, ledger_queries, ledger_sizes
 from store_worker.calls import (
     Body,
     Buffers,
@@ -18,6 +18,7 @@ from store_worker.calls import (
     text_of,
     whole,
 )
+from store_worker.calls_reembed import reembed_page
 from store_worker.calls_snapshot import SNAPSHOT_READS
 from store_worker.index_files import size
 from store_worker.ledger_collections import Collection
@@ -151,12 +152,14 @@ READS: Mapping[str, Callable[[Store, Body, Buffers], Answer]] = {
     "collections": collections,
     "stats": stats,
     "documents": documents,
+    "reembed_page": reembed_page,
     **SNAPSHOT_READS,
 }
 
 
 def _stats_of(store: Store, collection: Collection) -> dict[str, Any]:
     staged, unindexed = ledger_sizes.of_collection(store.ledger, collection.id)
+    being_made = ledger_generations.unfinished(store.ledger, collection.id)
     return {
         "name": collection.name,
         "model": collection.identity(),
@@ -165,6 +168,11 @@ def _stats_of(store: Store, collection: Collection) -> dict[str, Any]:
         "documents": ledger_queries.document_count(store.ledger, collection.id),
         "staged": staged,
         "unindexed": unindexed,
+        "reembed": being_made
+        and {
+            "model": being_made.identity(),
+            "chunks": ledger_queries.count(store.ledger, being_made.id),
+        },
     }
 
 

@@ -18,6 +18,7 @@ from store_worker.calls import (
     text_of,
     texts_of,
 )
+from store_worker.calls_reembed import GENERATIONS, check_open
 from store_worker.calls_restore import RESTORES
 from store_worker.ledger_chunks import Row, Wanted, Written
 from store_worker.nearest import matching_now
@@ -38,6 +39,7 @@ def write(store: Store, kind: str, body: Body, buffers: Buffers) -> dict[str, An
         outcome = store.ledger.outcome(request, store.now())
         if outcome is not None:
             return {"outcome": outcome} if kind == "have" else dict(outcome)
+    check_open(store, kind, body)
     with store.ledger.savepoint():
         result = WRITES[kind](store, body, buffers)
         if isinstance(request, str) and request and kind != "have":
@@ -194,6 +196,7 @@ WRITES: Mapping[str, Callable[[Store, Body, Buffers], dict[str, Any]]] = {
     "begin_ingest": calls_documents.begin_ingest,
     "replace_document": calls_documents.replace_document,
     **RESTORES,
+    **GENERATIONS,
 }
 #: All kinds that go through a transaction.
 KINDS = frozenset(WRITES) | {"remember"}

@@ -45,8 +45,8 @@ class Follower:
         steps = twice(lambda: self._index.plan(_names(self._named())))
         return [step.owner for step in steps if isinstance(step, Create)]
 
-    def reconcile(self) -> list[int]:
-        """Give the index the ledger's collections under their names; their ids."""
+    def reconcile(self) -> dict[int, str]:
+        """Give the index the ledger's collections under their names; these, by id."""
         named = self._named()
 
         def take() -> None:
@@ -56,7 +56,7 @@ class Follower:
             self._index.attach(_names(named))
 
         twice(take)
-        return list(named)
+        return _names(named)
 
     def _named(self) -> dict[int, ledger_collections.Collection]:
         return {each.id: each for each in ledger_collections.everything(self._ledger)}

@@ -77,7 +77,7 @@ class IndexProcess:
 
     def reconcile(self, body: Body, array: bytes) -> Body:
         """Give the index the ledger's collections."""
-        return {"collections": self.follower.reconcile()}
+        return {"collections": list(self.follower.reconcile().items())}
 
     def apply(self, body: Body, array: bytes) -> Body:
         seq, changes = self.follower.apply(body["after"], body["limit"], _skipped(body))

@@ -65,6 +65,9 @@ class Keeper:
         policy: Policy | None = None,
     ) -> None:
         self.scans = Scans(ledger, data_dir / "scan")
+        #: Called before the changes that the index has are forgotten: whoever reads the log must
+        #: have read them.
+        self.before_log_is_cut: list[Callable[[], None]] = [self.scans.follow]
         self._ledger = ledger
         self._data_dir = data_dir
         self._log = log
@@ -186,10 +189,14 @@ class Keeper:
                 return Ask("verify", {"compare": not self._recovery.fills, "after": self._applied})
             if self._compacts and self._recovery.serves:
                 return Ask("compact")
-        names = {each.id: each.name for each in ledger_collections.everything(self._ledger)}
         return self._recovery.next(
-            Situation(now, self._applied, self._ledger.last_change(), names != self._given, quiet)
+            Situation(now, self._applied, self._ledger.last_change(), self._renamed(), quiet)
         )
+
+    def _renamed(self) -> bool:
+        """Whether the ledger's collections are others than those that the index was given."""
+        names = {each.id: each.name for each in ledger_collections.everything(self._ledger)}
+        return names != self._given
 
     def _do(self, step: Step, now: float) -> None:
         if isinstance(step, Spawn):
@@ -225,7 +232,7 @@ class Keeper:
         self._end_child()
         last = self._ledger.last_change()
         fills = self._all_rows()
-        self.scans.follow()
+        self._read_log()
         self._ledger.note_index(self._notes(self._recovery.generation + 1, fills), last)
         self._applied = last
         try:
@@ -326,10 +333,10 @@ class Keeper:
             self._tell_verdict(told)
 
     def _reconciled(self, body: Report) -> None:
-        named = {each.id: each.name for each in ledger_collections.everything(self._ledger)}
-        given = set(body["collections"])
-        self._given = {id: name for id, name in named.items() if id in given}
-        self._recovery.dropped(set(self._recovery.fills) - named.keys())
+        # Under the names that the index has them by: they may have others in the ledger by now.
+        self._given = dict(body["collections"])
+        there = {each.id for each in ledger_collections.everything(self._ledger)}
+        self._recovery.dropped(set(self._recovery.fills) - there)
         self._recovery.reconciled()
 
     def _sampled(self, body: Report) -> None:
@@ -343,8 +350,7 @@ class Keeper:
             self._tell_verdict({**self._verdict, "asked": body["asked"], "found": body["found"]})
 
     def _settled(self) -> None:
-        # Whoever reads the log must have read what is now forgotten.
-        self.scans.follow()
+        self._read_log()
         try:
             self._ledger.note_index(self._notes(), self._applied)
         except LedgerDamaged:
@@ -354,6 +360,10 @@ class Keeper:
             self._recovery.no_room(time.monotonic())
             return
         self._recovery.settled()
+
+    def _read_log(self) -> None:
+        for read in self.before_log_is_cut:
+            read()
 
     def _ended(self, now: float, died: Died) -> None:
         if self._child is None:
@@ -488,7 +498,8 @@ class Keeper:
         """Whether the index lacks something that it can have soon."""
         if self.state == "rebuilding":
             return self._rows_left() + self.behind < MOST_BEHIND
-        return self.state != "damaged" and not (self._recovery.serves and not self.behind)
+        has_all = self._recovery.serves and not self.behind and not self._renamed()
+        return self.state != "damaged" and not has_all
 
     def _rows_left(self) -> int:
         fills = self._recovery.fills.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,10 @@ from thoth_core.errors import (
 )
 from thoth_core.validation import check_collection_name
 
+#: Begins the names of collections that users do not see.
+HIDDEN_PREFIX = "thoth-reembed-"
+#: What one ``replaces`` whose rows are only there to be deleted.
+GONE = 0
 #: Names listed in an error.
 _NAMED = 20
 
@@ -47,14 +52,23 @@ _COLUMNS = "SELECT id, name, model, dimension, number, named, space, replaces FR
 
 def find(ledger: Ledger, name: str) -> Collection | None:
     with translated(ledger.path):
-        row = ledger.db.execute(f"{_COLUMNS} WHERE name = ?", (name,)).fetchone()
+        row = ledger.db.execute(
+            f"{_COLUMNS} WHERE name = ? AND replaces IS NOT ?", (name, GONE)
+        ).fetchone()
+    return Collection(*row) if row else None
+
+
+def by_id(ledger: Ledger, id: int | None) -> Collection | None:
+    with translated(ledger.path):
+        row = ledger.db.execute(f"{_COLUMNS} WHERE id = ?", (id,)).fetchone()
     return Collection(*row) if row else None
 
 
 def everything(ledger: Ledger) -> list[Collection]:
     """All collections by name, those that are still being made included: what the index has."""
     with translated(ledger.path):
-        return [Collection(*row) for row in ledger.db.execute(f"{_COLUMNS} ORDER BY name")]
+        found = ledger.db.execute(f"{_COLUMNS} WHERE replaces IS NOT ? ORDER BY name", (GONE,))
+        return [Collection(*row) for row in found]
 
 
 def listed(ledger: Ledger) -> list[Collection]:
@@ -97,9 +111,8 @@ def current(ledger: Ledger, name: str, number: int) -> tuple[Collection | None, 
         ).fetchone()
         if left is None or number >= left[0]:
             return find(ledger, name), False
-        # Accepted before the rename or the drop.
-        row = ledger.db.execute(f"{_COLUMNS} WHERE id = ?", (left[1],)).fetchone()
-    found = Collection(*row) if row else None
+    # Accepted before the rename or the drop.
+    found = by_id(ledger, left[1])
     # Dropped under its later name, and there only for what was written to it after that.
     emptied = found is None or found.number > left[0]
     return (None, True) if emptied else (found, False)
@@ -123,7 +136,7 @@ def for_write(
         return None
     if found is not None:
         return claim(ledger, found, model, dimension)
-    check_collection_name(name)
+    _check_new_name(name)
     identity, modelled = canonical(model)
     dimension = modelled or dimension
     made = ledger.db.execute(
@@ -188,7 +201,9 @@ def rename(ledger: Ledger, name: str, to: str, number: int) -> None:
             fix="thoth collections",
             collection=name,
         )
-    check_collection_name(to)
+    _check_new_name(to)
+    if collection.replaces is not None:
+        raise _reserved(name)
     if to == name:
         return
     if find(ledger, to) is not None:
@@ -200,13 +215,24 @@ def rename(ledger: Ledger, name: str, to: str, number: int) -> None:
     ledger.db.execute(
         "UPDATE collections SET name = ?, named = ? WHERE id = ?", (to, number, collection.id)
     )
-    _depart(ledger, name, number, collection.id)
+    depart(ledger, name, number, collection.id)
+
+
+def retire(ledger: Ledger, id: int) -> None:
+    """Nobody sees the collection from now on, the index neither; its rows are there until they are
+    swept. In a transaction."""
+    ledger.db.execute(
+        "UPDATE collections SET name = ?, replaces = ? WHERE id = ?",
+        (f"{HIDDEN_PREFIX}gone-{id}", GONE, id),
+    )
+    for table in ("changes", "unindexed"):
+        ledger.db.execute(f"DELETE FROM {table} WHERE collection = ?", (id,))
 
 
 def drop(ledger: Ledger, name: str, number: int) -> bool:
     """Drop what ``name`` had before the write ``number``; whether there was such a collection. In a
     transaction. What later writes put there stays."""
-    _depart(ledger, name, number, None)
+    depart(ledger, name, number, None)
     collection = find(ledger, name)
     if collection is None or max(collection.number, collection.named) > number:
         return False
@@ -238,15 +264,36 @@ def drop(ledger: Ledger, name: str, number: int) -> bool:
     else:
         ledger.db.execute("DELETE FROM documents WHERE collection = ?", (collection.id,))
         ledger.db.execute("DELETE FROM collections WHERE id = ?", (collection.id,))
+        for each in everything(ledger):
+            if each.replaces == collection.id:
+                depart(ledger, each.name, number, None)
+                retire(ledger, each.id)
     return True
 
 
-def _depart(ledger: Ledger, name: str, number: int, successor: int | None) -> None:
+def depart(ledger: Ledger, name: str, number: int, successor: int | None) -> None:
+    """Note that a collection left the name by the write ``number``; in a transaction."""
     ledger.db.execute(
         "INSERT INTO departed VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
         " SET number = excluded.number, successor = excluded.successor"
         " WHERE excluded.number > departed.number",
         (name, number, successor),
+    )
+
+
+def _check_new_name(name: str) -> None:
+    check_collection_name(name)
+    if name.startswith(HIDDEN_PREFIX):
+        raise _reserved(name)
+
+
+def _reserved(name: str) -> InvalidInput:
+    return InvalidInput(
+        f"the name {name!r} is not for a collection of yours",
+        cause=f"{HIDDEN_PREFIX}… are generations that are being made, until they are finished or"
+        " given up",
+        fix="choose another name",
+        collection=name,
     )
 
 
@@ -260,12 +307,13 @@ def _mismatch(collection: Collection, model: Mapping[str, Any]) -> ModelMismatch
         made = f"the model {mine.get('name')}"
         differing = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
         cause = "; ".join(f"{k}: {mine.get(k)!r}, now {theirs.get(k)!r}" for k in differing)
+    wanted = shlex.quote(str(theirs.get("name")))
     return ModelMismatch(
         f"the collection {collection.name!r} was made with {made}, "
         f"this service runs {theirs.get('name')}",
         cause=cause,
-        fix="use another collection (--collection NAME), or delete this one: "
-        f"thoth collections delete {collection.name}",
+        fix="use another collection (--collection NAME), or embed this one anew: "
+        f"thoth collections reembed {collection.name} --model {wanted}",
         collection=collection.name,
         expected=mine,
         found=theirs,

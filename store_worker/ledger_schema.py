@@ -90,7 +90,8 @@ CREATE INDEX chunks_order ON chunks (collection);
 """
 
 # collections.space: how nearness is measured there; collections.replaces: of a generation that is
-# being made, the collection whose place it is to take (it is hidden until then).
+# being made, the collection whose place it is to take (it is hidden until then); 0 of a collection
+# that is gone, and whose rows have yet to be deleted. chunks_textless: what cannot be embedded.
 # changes.row: the row in chunks, so that whoever follows the log need not look an id up.
 # unindexed: chunks that no index takes, because it ends the process that tries.
 # stages, staged: what an ingest run has stored of documents that are not committed yet; the stage's
@@ -100,6 +101,7 @@ _VERSION_3 = """
 ALTER TABLE collections ADD COLUMN space TEXT NOT NULL DEFAULT 'cosine'
     CHECK (space IN ('cosine', 'l2', 'ip'));
 ALTER TABLE collections ADD COLUMN replaces INTEGER;
+CREATE INDEX chunks_textless ON chunks (collection) WHERE text IS NULL;
 ALTER TABLE changes ADD COLUMN row INTEGER;
 ALTER TABLE documents ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from store_worker import calls_write, ledger_collections, ledger_guard, ledger_queries
 from store_worker.calls_read import READS
+from store_worker.chores import Chores
 from store_worker.faults import Faults
 from store_worker.ledger import concerns_all
 from store_worker.locks import own
@@ -121,6 +122,7 @@ class Service:
         self._channel = channel
         self._store = store
         self._faults = faults
+        self._chores = Chores(store.ledger, channel.log)
         self._reads: deque[Message] = deque()
         self._writes: deque[Message] = deque()
         self._dropped = 0
@@ -132,6 +134,9 @@ class Service:
         while True:
             waits = self._turn()
             idle = not self._reads and not (self._writes and self._store.keeper.takes_writes)
+            due = None if self._store.snapshots else self._chores.turn(busy=not idle)
+            if due is not None:
+                waits = due if waits is None else min(waits, due)
             self._channel.busy = bool(self._reads or self._writes)
             arrived = self._take(waits if idle else 0)
             if self._channel.stopping == "stop":

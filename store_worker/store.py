@@ -15,6 +15,7 @@ from typing import Any
 from store_worker import ledger_guard, ledger_staging
 from store_worker.keeper import Keeper
 from store_worker.ledger import Ledger
+from store_worker.passes import Passes
 from store_worker.snapshots import Snapshots
 from thoth_core.errors import MissingDependency, StorageError
 
@@ -31,6 +32,10 @@ class Store:
     data_dir: Path
     now: Callable[[], float]
     snapshots: Snapshots = field(default_factory=Snapshots)
+    passes: Passes = field(default_factory=Passes)
+
+    def __post_init__(self) -> None:
+        self.keeper.before_log_is_cut.append(self.passes.follow)
 
     @classmethod
     def open(

@@ -224,7 +224,7 @@ def test_documents_are_recorded_replaced_and_counted(store):
     store.healthy()
     stats = store.call("stats", {"collection": "notes"}).body
     held = {"name": "notes", "model": None, "dimension": 4, "chunks": 2, "documents": 1}
-    assert stats["collections"] == [held | {"staged": 0, "unindexed": 0}]
+    assert stats["collections"] == [held | {"staged": 0, "unindexed": 0, "reembed": None}]
     assert stats["ledger_bytes"] > 0
     assert stats["index_bytes"] > 0
     assert store.get(where={"source": "f.md"}).body["ids"] == ["a", "b"]

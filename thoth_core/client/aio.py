@@ -21,6 +21,7 @@ from thoth_core.client.results import (
     IngestProgress,
     IngestReport,
     Metadata,
+    ReembedReport,
     Rows,
     UpsertReport,
 )
@@ -207,6 +208,30 @@ class AsyncThoth(Client):
     async def delete_collection(self, name: str, *, deadline: float | None = None) -> bool:
         """Delete the collection with all its chunks; True if there was one."""
         return await self._do(self._calls.delete_collection(name), deadline)
+
+    async def reembed(
+        self,
+        collection: str | None = None,
+        model: str | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> ReembedReport:
+        """As :meth:`Thoth.reembed`. ``on_progress`` is called in the event loop."""
+        from thoth_core.client.reembed import Reembed
+
+        work = Reembed(self._connection, self._calls_for(model), _in_loop(on_progress))
+        return await self._aside(
+            work, lambda: work.run(collection, model, checked_deadline(deadline))
+        )
+
+    async def abort_reembed(
+        self, collection: str | None = None, *, deadline: float | None = None
+    ) -> bool:
+        """As :meth:`Thoth.abort_reembed`."""
+        from thoth_core.client.reembed import abort
+
+        return await self._do(abort(self._calls, collection), deadline)
 
     async def stats(
         self, collection: str | None = None, *, deadline: float | None = None

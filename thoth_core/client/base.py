@@ -67,6 +67,15 @@ class Client:
         greeting = self._connection.greeting
         return () if greeting is None else greeting.differing
 
+    def _calls_for(self, model: str | None) -> Calls:
+        """The calls of this client, for the model that the call names."""
+        if model is None:
+            return self._calls
+        from thoth_core.client.reembed import named
+
+        own = self._settings
+        return Calls(own.collection_name, own.max_text_chars, own.retrieval_k, named(model))
+
     def _status(self) -> dict[str, Any]:
         return control(self._settings, "status")
 

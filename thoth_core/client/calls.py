@@ -54,6 +54,11 @@ class Calls(HouseCalls):
         self._max_chars = max_chars
         self._k = k
 
+    @property
+    def asked_model(self) -> dict[str, Any]:
+        """The part of a request that names the model; empty if any will do."""
+        return dict(self._asked)
+
     # ---- vectors out
 
     def embed(self, texts: Iterable[str], purpose: str = "document") -> Plan[Vectors]:

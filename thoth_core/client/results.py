@@ -180,6 +180,23 @@ class ImportReport:
         return sum(each["chunks"] for each in self.collections)
 
 
+@dataclass(slots=True)
+class ReembedReport:
+    """What became of a collection that was embedded with another model. ``already``: it was of that
+    model, and nothing was done. ``embedded`` and ``reused`` count what this call brought in, so
+    that they are fewer than ``chunks`` after one that had ended before; ``removed`` counts chunks
+    that were deleted from the collection meanwhile."""
+
+    collection: str
+    chunks: int = 0
+    embedded: int = 0
+    reused: int = 0
+    removed: int = 0
+    windowed: int = 0
+    tokens: int = 0
+    already: bool = False
+
+
 def reason_of(error: ThothError) -> str:
     """Why a file failed, in one line."""
     reason = error.details.get("reason") or error.cause

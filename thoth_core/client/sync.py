@@ -20,6 +20,7 @@ from thoth_core.client.results import (
     IngestProgress,
     IngestReport,
     Metadata,
+    ReembedReport,
     Rows,
     UpsertReport,
 )
@@ -213,6 +214,35 @@ class Thoth(Client):
     def delete_collection(self, name: str, *, deadline: float | None = None) -> bool:
         """Delete the collection with all its chunks; True if there was one."""
         return self._do(self._calls.delete_collection(name), deadline)
+
+    def reembed(
+        self,
+        collection: str | None = None,
+        model: str | None = None,
+        on_progress: OnChunks | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> ReembedReport:
+        """Embed the texts of a collection with ``model``, which must be the one that the service
+        runs (None: whichever that is): ids, texts, metadata and documents stay.
+
+        What is there serves until all is embedded, and is then replaced in one step. A call that
+        ended is made again and goes on where it was. Raises :class:`ModelNotRunning`, and
+        :class:`InvalidInput` for chunks without a text or with one that cannot be embedded.
+        ``on_progress`` is called in this thread with the chunks that are done, and all.
+        """
+        from thoth_core.client.reembed import Reembed
+
+        work = Reembed(self._connection, self._calls_for(model), on_progress)
+        return work.run(collection, model, checked_deadline(deadline))
+
+    def abort_reembed(
+        self, collection: str | None = None, *, deadline: float | None = None
+    ) -> bool:
+        """Give up what a :meth:`reembed` that ended has made; True if there was something."""
+        from thoth_core.client.reembed import abort
+
+        return self._do(abort(self._calls, collection), deadline)
 
     def stats(
         self, collection: str | None = None, *, deadline: float | None = None

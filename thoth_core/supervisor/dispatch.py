@@ -25,7 +25,7 @@ from thoth_core.supervisor import outcomes
 from thoth_core.supervisor.assign import pump, send_again
 from thoth_core.supervisor.board import Action, Board, Stalled, ToClient, Useful
 from thoth_core.supervisor.requests import (
-    EMBEDDED,
+    MODELLED,
     READS,
     WRITES,
     Phase,
@@ -142,7 +142,7 @@ class Dispatch:
                 except ThothError as problem:
                     board.fail(request, problem)
                     continue
-                if request.kind in EMBEDDED and not request.units:
+                if request.kind in MODELLED and not request.units:
                     self._begin(request)
         pump(board)
 
@@ -381,14 +381,14 @@ class Dispatch:
         return request
 
     def _impossible(self, kind: str) -> ThothError | None:
-        if kind in EMBEDDED and self._no_embed is not None:
+        if kind in MODELLED and self._no_embed is not None:
             return self._no_embed
         return self._no_store if kind != "embed" else None
 
     def _waits_for_start(self, request: Request) -> bool:
         if request.needs_store and not self.board.store.up:
             return True
-        return request.kind in EMBEDDED and not self.board.pool.serves(
+        return request.kind in MODELLED and not self.board.pool.serves(
             interactive=request.interactive
         )
 
@@ -406,7 +406,10 @@ class Dispatch:
     def _begin(self, request: Request) -> None:
         """Start what can be started, and the rest once the model is known."""
         board = self.board
-        if request.kind in READS | WRITES:
+        if request.kind == "begin_reembed":
+            if board.model is not None:
+                board.ask(request, request.kind, {**request.body, "model": board.model})
+        elif request.kind in READS | WRITES:
             board.ask(request, request.kind, dict(request.body), request.buffers)
         elif board.model is None and (request.kind != "embed" or request.left == 0):
             return

@@ -25,11 +25,12 @@ READS = frozenset(
         "snapshot_page",
         "snapshot_documents",
         "snapshot_close",
+        "reembed_page",
         "verify",
     }
 )
-#: Those of them that nobody waits for: an export reads on and on.
-BULK_READS = frozenset({"snapshot_page", "snapshot_documents"})
+#: Those of them that nobody waits for: an export reads on and on, and so does a new generation.
+BULK_READS = frozenset({"snapshot_page", "snapshot_documents", "reembed_page"})
 WRITES = frozenset(
     {
         "upsert",
@@ -42,10 +43,15 @@ WRITES = frozenset(
         "restore",
         "restore_documents",
         "restore_finish",
+        "begin_reembed",
+        "finish_reembed",
+        "abort_reembed",
     }
 )
 #: Requests whose texts an embed worker turns into vectors first.
 EMBEDDED = frozenset({"embed", "add", "query"})
+#: Requests for which nothing can be done before the identity of the running model is known.
+MODELLED = EMBEDDED | {"begin_reembed"}
 KINDS = READS | WRITES | EMBEDDED
 
 #: Requests that are about no collection, or about several.
