@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import stock_chroma
 from tests.support.damage import DAMAGES, RAN, garble, index_of
 from tests.support.stock_chroma import Made
 from tests.support.stock_pair import BOTH, NOTES, read, same, state
@@ -117,9 +118,22 @@ def test_of_a_damaged_index_all_is_read_that_is_there(
         assert got.notes["notes"] == ["the lengths of 1,000 vectors are lost: they have length 1"]
     else:
         check_vectors(got.rows["notes"], stock["notes"])
+    if damage == "none":
+        assert got.notes == {"notes": [], "other": []}
     check_vectors(got.rows["other"], stock["other"])
     for name, made in BOTH.items():
         check_texts(got.rows[name], made)
+
+
+def test_of_a_collection_that_was_never_flushed_all_is_in_the_log(tmp_path: Path) -> None:
+    small = Made("small", rows=20, pending=20)
+    stock_chroma.build(tmp_path / "chroma", small, Made("empty", rows=0))
+    got = gathered(tmp_path / "chroma")
+    assert got.origins("small") == {"log": 20}
+    assert got.rows["empty"] == {}
+    # Its index has a folder, with some of its files in it: that is no damage.
+    assert got.notes == {"small": [], "empty": []}
+    check_texts(got.rows["small"], small)
 
 
 def test_without_the_database_ids_and_vectors_are_left(

@@ -19,7 +19,7 @@ from types import TracebackType
 
 import numpy as np
 
-from thoth_core.chroma_dir import database, database_salvage, flushed
+from thoth_core.chroma_dir import database, database_salvage, flushed, id_map
 from thoth_core.chroma_dir.catalog import (
     ADD,
     DELETE,
@@ -195,7 +195,9 @@ class Gathered:
         """Whether there is an index here that could not be read as far as it goes: somebody else
         may know better. Of one that was read what is not found is not there."""
         segment = self.collection.vector_segment
-        if self._lossy or segment is None or not (self.directory / Path(segment).name).is_dir():
+        if self._lossy or segment is None or not self.collection.flushed:
+            return False
+        if not (self.directory / Path(segment).name).is_dir():
             return False
         return self._index is None or not self._index.whole
 
@@ -352,6 +354,9 @@ class Gathered:
         if not folder.is_dir():
             if each.flushed:
                 self.notes.append("the folder of its index is missing")
+            return None
+        if not (each.flushed or self._lossy or (folder / id_map.NAME).exists()):
+            # Nothing was flushed yet, all of it is in the log.
             return None
         try:
             return flushed.opened(folder, each.dimension, each.neighbours, each.space or None)
