@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import shutil
 import sqlite3
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ import numpy as np
 import orjson
 
 from thoth_core import __version__
-from thoth_core.chroma_dir.database_salvage import Reader
+from thoth_core.chroma_dir.database_salvage import Reader, filled_copy, missing_pages
 from thoth_core.client.archive_format import (
     IMPORT_PREFIX,
     CollectionEntry,
@@ -69,7 +71,9 @@ def salvage(folder: Path, target: Path) -> Salvaged:
     """
     path = folder / NAME if folder.is_dir() else folder
     report = Salvaged()
-    with contextlib.closing(_opened(path)) as db, ArchiveWriter(target) as archive:
+    with contextlib.ExitStack() as stack:
+        db = stack.enter_context(contextlib.closing(_opened(path, _readable(path, stack))))
+        archive = stack.enter_context(ArchiveWriter(target))
         try:
             collections = _collections(db)
         except sqlite3.Error as problem:
@@ -85,7 +89,28 @@ def salvage(folder: Path, target: Path) -> Salvaged:
     return report
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _readable(path: Path, stack: contextlib.ExitStack) -> Path:
+    """The file, or a copy of one that was cut short: of that SQLite would read zeros where the rest
+    of a row was."""
+    if not path.is_file() or not missing_pages(path):
+        return path
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="thoth-salvage-")
+        copy = Path(stack.enter_context(folder)) / path.name
+        filled_copy(path, copy)
+        log = path.with_name(path.name + "-wal")
+        if log.is_file():
+            shutil.copyfile(log, copy.with_name(log.name))
+    except OSError as problem:
+        raise StorageError(
+            f"the ledger {path} was cut short, and cannot be copied to be read",
+            cause=problem.strerror or str(problem),
+            fix="df -h /tmp; set TMPDIR to a folder with more room than the ledger takes",
+        ) from problem
+    return copy
+
+
+def _opened(path: Path, readable: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise _hopeless(path, "there is no such file")
     problem: sqlite3.Error | None = None
@@ -93,7 +118,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     # write-ahead log is not seen then.
     for parameters in ("mode=ro", "mode=ro&immutable=1"):
         db = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{parameters}", uri=True, isolation_level=None
+            f"{readable.absolute().as_uri()}?{parameters}", uri=True, isolation_level=None
         )
         try:
             db.execute("PRAGMA trusted_schema = OFF")

@@ -144,6 +144,32 @@ def test_a_ledger_that_was_cut_gives_what_is_before_the_cut(path: Path, tmp_path
     assert as_written(chunks)
 
 
+def test_a_vector_of_which_the_end_was_cut_off_is_not_filled_up(tmp_path: Path) -> None:
+    # SQLite reads zeros where the rest of a page was.
+    path = tmp_path / "ledger.sqlite3"
+    vectors = np.random.default_rng(6).normal(size=(40, 384)).astype("<f4")
+    ledger = Ledger.open(path, "first")
+    with ledger.transaction():
+        ledger.db.execute(
+            "INSERT INTO collections (id, name, dimension, number) VALUES (1, 'own', 384, 1)"
+        )
+        ledger.db.executemany(
+            "INSERT INTO chunks (collection, id, number, computed, vector) VALUES (1, ?, 1, 0, ?)",
+            [(str(i), vector.tobytes()) for i, vector in enumerate(vectors)],
+        )
+    ledger.close()
+    content = path.read_bytes()
+    place = content.index(vectors[20].tobytes())
+    path.write_bytes(content[: place + 800])
+    report = salvage(path, tmp_path / "saved.zip")
+    assert not report.whole
+    with Archive(tmp_path / "saved.zip") as archive:
+        lines = list(archive.lines(archive.manifest.collections[0].chunks_file))
+    for chunk in map(json.loads, lines):
+        mine = np.array(chunk["vector"], "<f4")
+        assert mine.tobytes() == vectors[int(chunk["id"])].tobytes()
+
+
 def test_a_text_that_is_another_is_left_out(path: Path, tmp_path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("UPDATE chunks SET text = 'garbled' WHERE row = 7")

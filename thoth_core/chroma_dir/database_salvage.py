@@ -80,6 +80,7 @@ _BATCH = 1000
 #: Places in the header of SQLite's file: the size of a page, and the number of pages.
 _PAGE_SIZE_AT, _PAGE_COUNT_AT = 16, 28
 _HEADER_BYTES = 100
+_MAGIC = b"SQLite format 3\0"
 #: A file is filled up to this many times its size.
 _FILLED = 8
 
@@ -131,7 +132,7 @@ def missing_pages(path: Path) -> int:
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     size = path.stat().st_size
-    if len(header) < _HEADER_BYTES:
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         return 0
     page = _page_size(header)
     pages = int(struct.unpack_from(">I", header, _PAGE_COUNT_AT)[0])
