@@ -134,6 +134,10 @@ class Source:
             self._catalog = Catalog(self._stack.enter_context(database.opened(folder)))
             self.collections = self._catalog.collections()
 
+    def count(self, collection: Collection) -> int:
+        """About how many rows there are."""
+        return 0 if self._catalog is None else self._catalog.count(collection)
+
     def gather(self, collection: Collection) -> Gathered:
         """What there is of a collection; close it."""
         return Gathered(self.directory, self._catalog, collection, lossy=self.salvaged)
@@ -149,9 +153,9 @@ class _Late:
 
 
 class Gathered:
-    """One collection. ``notes`` say what was found out of order, as clauses. ``expected`` is about
-    how many rows there are. ``sqlite3.DatabaseError`` from any of it if the database turns out to
-    be damaged after all: then :meth:`Source.salvage`, and again."""
+    """One collection. ``notes`` say what was found out of order, as clauses.
+    ``sqlite3.DatabaseError`` from any of it if the database turns out to be damaged after all: then
+    :meth:`Source.salvage`, and again."""
 
     def __init__(
         self, directory: Path, catalog: Catalog | None, collection: Collection, *, lossy: bool
@@ -176,9 +180,6 @@ class Gathered:
         except BaseException:
             self.close()
             raise
-        self.expected = len(self._written.keys() | self._late.keys())
-        if lossy and self._index is not None:
-            self.expected = max(self.expected, len(self._index.labels))
 
     @property
     def space(self) -> str:

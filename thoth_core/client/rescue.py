@@ -86,20 +86,13 @@ class Rescue(Transfer):
             self._check_running(self._model)
         report = report_on(source)
         parts: list[dict[str, Any]] = []
-        gathered: list[Gathered] = []
-        with contextlib.ExitStack() as stack:
-            for collection, _ in chosen:
-                each = source.gather(collection)
-                stack.callback(each.close)
-                gathered.append(each)
-            self._done, self._total = 0, sum(each.expected for each in gathered)
-            for each, (collection, target) in zip(gathered, chosen, strict=True):
-                part = _part(source.directory, collection, target)
-                told = self._collection(each, part, target)
-                report.collections.append(told)
-                parts.append(
-                    {"collection": part, "to": target, "chunks": told.stored, "documents": 0}
-                )
+        self._done, self._total = 0, sum(source.count(each) for each, _ in chosen)
+        for collection, target in chosen:
+            part = _part(source.directory, collection, target)
+            with contextlib.closing(source.gather(collection)) as gathered:
+                told = self._collection(gathered, part, target)
+            report.collections.append(told)
+            parts.append({"collection": part, "to": target, "chunks": told.stored, "documents": 0})
         if parts:
             self._finish(parts)
         return report
