@@ -315,14 +315,15 @@ def test_a_rescue_that_was_ended_goes_on(
 
     def stop(done: int, total: int) -> None:
         assert total == 3600
-        if done > 1500:
+        if done >= 1000:
             raise Enough
 
     with pytest.raises(Enough):
         thoth.rescue(pair_copy, on_progress=stop)
     [half] = thoth.collections()
     assert half.name.startswith("thoth-import-")
-    assert 1000 < half.count < 2300
+    # What was on its way may have come as well.
+    assert 1000 <= half.count <= 2300
     report = thoth.rescue(pair_copy)
     assert report.stored == 3600
     assert {each.name for each in thoth.collections()} == set(BOTH)
