@@ -20,6 +20,7 @@ COMMANDS = {
     "collections": ("cli.collections", "collections", "List, create, rename, reembed, delete."),
     "stats": ("cli.stats", "stats", "How much is stored."),
     "verify": ("cli.verify", "verify", "Check the index against what is stored."),
+    "compact": ("cli.compact", "compact", "Give back the disk that is not used any more."),
     "export": ("cli.transfer", "export", "Write collections to a file that others can read."),
     "import": ("cli.transfer", "import_", "Bring in what export wrote."),
     "rescue": ("cli.rescue", "rescue", "Bring in a Chroma directory, healthy or damaged."),

@@ -9,6 +9,9 @@ import click
 
 from cli.options import Options, collection_option, common
 
+#: Unused bytes that are worth a word.
+WORTH_IT = 8 * 1024 * 1024
+
 
 @click.command()
 @common
@@ -51,7 +54,9 @@ def _totals(found: Mapping[str, Any]) -> list[str]:
         size, each = found.get(f"{name}_bytes"), found.get(f"{name}_bytes_per_chunk")
         if isinstance(size, int):
             a_chunk = f", {each:,} bytes a chunk" if isinstance(each, int) else ""
-            lines.append(f"{name}: {size / 1e6:,.1f} MB{a_chunk}")
+            free = found.get(f"{name}_free_bytes") or 0
+            unused = f", {free / 1e6:,.1f} MB unused (thoth compact)" if free > WORTH_IT else ""
+            lines.append(f"{name}: {size / 1e6:,.1f} MB{a_chunk}{unused}")
     if found.get("staged"):
         lines.append(f"staged: {found['staged']:,} chunks of documents that are not complete yet")
     if found.get("unindexed"):

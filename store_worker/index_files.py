@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from store_worker.compare import differing
 from store_worker.ledger import Ledger
+from store_worker.room import RESERVE_BYTES
 from thoth_core.chroma_dir.check import check
 from thoth_core.chroma_dir.files import Damaged
 from thoth_core.errors import StorageError
@@ -58,6 +60,19 @@ def sync(folder: Path) -> None:
             fix=f"df -h {folder}",
             path=str(folder),
         ) from problem
+
+
+def check_room_to_vacuum(folder: Path) -> None:
+    """:class:`StorageError` unless there is room to write Chroma's database twice more."""
+    size = (folder / DATABASE).stat().st_size
+    free, needed = shutil.disk_usage(folder).free, 2 * size + RESERVE_BYTES
+    if free < needed:
+        raise StorageError(
+            f"no room to compact the index: {free:,} bytes are free, {needed:,} are needed",
+            cause=f"Chroma's database is written anew: {folder / DATABASE}",
+            fix=f"free some space: df -h {folder}",
+            path=str(folder),
+        )
 
 
 def vacuum(folder: Path) -> None:

@@ -119,9 +119,13 @@ class IndexProcess:
     def compact(self, body: Body, array: bytes) -> Body:
         """Give room on the disk back; the index is closed for it."""
         before = index_files.size(self._folder)
+        index_files.check_room_to_vacuum(self._folder)
         self.close()
-        index_files.vacuum(self._folder)
-        self.follower.reconcile()
+        try:
+            index_files.vacuum(self._folder)
+        finally:
+            # It is to take what it is told next, however this went.
+            self.follower.reconcile()
         return {"before": before, "after": index_files.size(self._folder)}
 
     def close(self) -> None:

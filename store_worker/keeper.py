@@ -383,6 +383,8 @@ class Keeper:
         )
         self._child = self._asked = None
         self._recovery.died(now, died.op, died.signal, in_hand)
+        if died.op == "compact":
+            self.not_compacted(self._recovery.reason)
         while self._recovery.hopeless:
             group = self._recovery.hopeless.pop()
             reason = f"the index process ended by {died.signal} when it took this row"
@@ -465,8 +467,17 @@ class Keeper:
         self._verifies.append(answer)
 
     def compact(self, answer: Callable[[Report], None]) -> None:
-        """Have the index give back room on the disk."""
+        """Have the index give back room on the disk; ``answer`` is called with ``before`` and
+        ``after`` in bytes, or with the ``problem``."""
+        self._recovery.try_again(time.monotonic())
         self._compacts.append(answer)
+
+    def not_compacted(self, cause: str) -> None:
+        """End the wait of those who asked for it."""
+        problem = StorageError(
+            "the index was not compacted", cause=cause, fix="thoth-supervisor status; thoth compact"
+        )
+        self._tell(self._compacts, {"problem": problem})
 
     def _tell_verdict(self, told: Report) -> None:
         self._verdict = None

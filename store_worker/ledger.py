@@ -28,6 +28,8 @@ OUTCOME_SECONDS = 600.0
 PRUNE_SECONDS = 30.0
 
 _BUSY_MS = 5000
+#: What ``PRAGMA auto_vacuum`` says.
+_INCREMENTAL = 2
 _PAGE_BYTES = 8192
 _CACHE_KIB = 64 * 1024
 #: Pages in the write-ahead log before SQLite copies them into the ledger: 32 MiB.
@@ -112,6 +114,30 @@ class Ledger:
     def untidy(self) -> bool:
         """Whether something was written since :meth:`tidy`."""
         return self._tidied != self.db.total_changes
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether unused pages can be given back one by one; a ledger of before that is to be
+        written anew first."""
+        with translated(self.path):
+            return bool(self.db.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL)
+
+    def give_back(self, pages: int) -> int:
+        """Give up to ``pages`` unused pages back to the disk; how many there are still."""
+        with translated(self.path):
+            self.db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            return int(self.db.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def write_anew(self) -> None:
+        """Write the whole file once more, without what is unused, and so that it can shrink."""
+        with translated(self.path):
+            self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            # The copy would otherwise be made in memory.
+            self.db.execute("PRAGMA temp_store = FILE")
+            try:
+                self.db.execute("VACUUM")
+            finally:
+                self.db.execute("PRAGMA temp_store = MEMORY")
 
     def bytes(self) -> int:
         """Size on disk, the write-ahead log included."""

@@ -16,6 +16,7 @@ from typing import Any
 from store_worker import calls_write, ledger_collections, ledger_guard, ledger_queries
 from store_worker.calls_read import READS
 from store_worker.chores import Chores
+from store_worker.compaction import Compaction
 from store_worker.faults import Faults
 from store_worker.ledger import concerns_all
 from store_worker.locks import own
@@ -36,8 +37,8 @@ GROUP_ROWS = 500
 GROUP_BYTES = 16 * 1024 * 1024
 #: Reads answered before writes have their turn.
 READS_IN_A_ROW = 64
-#: What the index process does at a caller's wish, and is answered when it is done.
-LATER = frozenset({"verify", "compact_index"})
+#: What takes longer, and is answered when it is done.
+LATER = frozenset({"verify", "compact"})
 #: Seconds until the index is seen to again when the ledger could not be used.
 RETRY_SECONDS = 1.0
 #: Seconds between two looks at what the beats tell.
@@ -122,7 +123,8 @@ class Service:
         self._channel = channel
         self._store = store
         self._faults = faults
-        self._chores = Chores(store.ledger, channel.log)
+        self._compaction = Compaction(store.ledger, store.keeper, channel.log)
+        self._chores = Chores(store.ledger, self._compaction, channel.log)
         self._reads: deque[Message] = deque()
         self._writes: deque[Message] = deque()
         self._dropped = 0
@@ -134,7 +136,7 @@ class Service:
         while True:
             waits = self._turn()
             idle = not self._reads and not (self._writes and self._store.keeper.takes_writes)
-            due = None if self._store.snapshots else self._chores.turn(busy=not idle)
+            due = self._chores.turn(busy=not idle, paused=bool(self._store.snapshots))
             if due is not None:
                 waits = due if waits is None else min(waits, due)
             self._channel.busy = bool(self._reads or self._writes)
@@ -229,7 +231,7 @@ class Service:
             self._channel.progress()
 
     def _later(self, message: Message) -> None:
-        """Have the index process do what takes longer; it is answered when that is done."""
+        """Begin what takes longer; it is answered by and by."""
 
         def answer(report: Mapping[str, Any]) -> None:
             problem = report.get("problem")
@@ -241,7 +243,7 @@ class Service:
         if message.kind == "verify":
             self._store.keeper.verify(answer)
         else:
-            self._store.keeper.compact(answer)
+            self._compaction.ask(str(message.body.get("job")), answer)
 
     def _tidy(self) -> None:
         try:

@@ -140,6 +140,13 @@ def test_the_command_says_what_to_do_when_another_model_runs_and_what_it_did(
     done = service.run(*command, "--model", NEW, "--json")
     told = json.loads(done.stdout)
     assert (told["already"], told["chunks"], told["model"]) == (True, chunks, NEW)
+    done = service.run("thoth", "compact", "--json")
+    assert done.returncode == 0, done.stderr
+    sizes = json.loads(done.stdout)
+    assert sizes["done"] is True
+    for name in ("ledger", "index"):
+        assert 0 < sizes[name]["after"] <= sizes[name]["before"]
+    assert "index: " in service.run("thoth", "compact").stdout
     done = service.run(*command, "--abort")
     assert (done.returncode, done.stdout) == (0, "notes: there was nothing to give up\n")
     assert service.run(*command).returncode == 2

@@ -243,6 +243,10 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.verify`."""
         return await self._do(self._calls.verify(), deadline)
 
+    async def compact(self, *, deadline: float | None = None) -> dict[str, Any]:
+        """As :meth:`Thoth.compact`."""
+        return await self._do(self._calls.compact(), deadline)
+
     async def ingest(
         self,
         paths: Iterable[str | PathLike[str]] | str | PathLike[str],

@@ -11,6 +11,7 @@ from thoth_core.client.arguments import Where, check_whole, filters, listed
 from thoth_core.client.requests import Plan, Request, single
 from thoth_core.client.results import Collection, Rows
 from thoth_core.errors import InvalidInput
+from thoth_core.ids import new_request_id
 from thoth_core.wire import MAX_TEXTS, Message
 
 #: Rows of one page of a ``get``.
@@ -131,6 +132,13 @@ class HouseCalls:
         """Have the index checked against the ledger."""
         return single(Request("verify", {}), lambda m: dict(m.body))
 
+    def compact(self) -> Plan[dict[str, Any]]:
+        """Have ledger and index give back what they do not use. It is asked for until it is done,
+        because it may take longer than a call may be silent."""
+        plan: Plan[dict[str, Any]] = Plan(iter(()), lambda a: dict(a[-1].body), window=1)
+        plan.requests = _until_done(plan, "compact", {"job": new_request_id()})
+        return plan
+
     def documents(self, sources: Sequence[str], collection: str | None) -> Plan[dict[str, Any]]:
         """What the collection holds of these sources: ``{source: {content_hash, chunks}}``."""
         name, wanted = self._name(collection), list(sources)
@@ -185,6 +193,15 @@ def _pages(
         came = 0 if answer is None else page_length(answer)
         read += came
         if came < size:
+            return
+
+
+def _until_done(plan: Plan[Any], kind: str, body: dict[str, Any]) -> Iterator[Request]:
+    # Asked for the next one only when the one before is in ``plan.answers``.
+    while True:
+        yield Request(kind, body)
+        answer = plan.answers[-1]
+        if answer is not None and answer.body.get("done", True):
             return
 
 

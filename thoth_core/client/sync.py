@@ -259,6 +259,11 @@ class Thoth(Client):
         sample), ``seconds`` and ``index_state``."""
         return self._do(self._calls.verify(), deadline)
 
+    def compact(self, *, deadline: float | None = None) -> dict[str, Any]:
+        """Give back what ledger and index keep of the disk and do not use, while calls go on:
+        ``ledger`` and ``index`` with bytes ``before`` and ``after``, or the ``problem`` of one."""
+        return self._do(self._calls.compact(), deadline)
+
     def ingest(
         self,
         paths: Iterable[str | PathLike[str]] | str | PathLike[str],

@@ -27,10 +27,11 @@ READS = frozenset(
         "snapshot_close",
         "reembed_page",
         "verify",
+        "compact",
     }
 )
 #: Those of them that nobody waits for: an export reads on and on, and so does a new generation.
-BULK_READS = frozenset({"snapshot_page", "snapshot_documents", "reembed_page"})
+BULK_READS = frozenset({"snapshot_page", "snapshot_documents", "reembed_page", "compact"})
 WRITES = frozenset(
     {
         "upsert",
@@ -61,6 +62,7 @@ _NAMELESS = frozenset(
         "collections",
         "stats",
         "verify",
+        "compact",
         "snapshot_open",
         "snapshot_close",
         "restore_finish",
