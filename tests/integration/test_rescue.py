@@ -26,7 +26,13 @@ from thoth_core import AsyncThoth, RescueReport, Thoth
 from thoth_core.chroma_dir import flushed
 from thoth_core.chroma_dir.files import Damaged
 from thoth_core.client import stock_child
-from thoth_core.errors import CollectionExists, CollectionNotFound, InvalidInput, ModelMismatch
+from thoth_core.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    Conflict,
+    InvalidInput,
+    ModelMismatch,
+)
 
 
 @pytest.fixture(scope="module")
@@ -399,3 +405,20 @@ def test_a_list_of_links_as_large_as_a_disk_is_not_copied(
     [told] = thoth.rescue(pair_copy, ["notes"]).collections
     assert told.without_vector == 1999
     assert any("link_lists.bin is too large to be copied" in note for note in told.notes)
+
+
+def test_a_directory_that_changed_since_then_is_read_anew(thoth: Thoth, pair_copy: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        thoth.rescue(pair_copy, ["notes"], on_progress=stop)
+    db = sqlite3.connect(pair_copy / "chroma.sqlite3")
+    db.execute("DELETE FROM embeddings WHERE embedding_id = 'c-0'")
+    db.commit()
+    db.close()
+    # What came in of the earlier state is thrown away, and nothing of it is left.
+    with pytest.raises(Conflict, match="was changed"):
+        thoth.rescue(pair_copy, ["notes"])
+    assert thoth.collections() == []
+    assert thoth.rescue(pair_copy, ["notes"]).stored == 2299
