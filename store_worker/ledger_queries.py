@@ -169,6 +169,13 @@ def total(ledger: Ledger) -> int:
         return int(ledger.db.execute("SELECT count(*) FROM chunks").fetchone()[0])
 
 
+def seen(ledger: Ledger) -> int:
+    """Live chunks in the collections that users see."""
+    with translated(ledger.path):
+        hidden = ledger.db.execute("SELECT id FROM collections WHERE replaces IS NOT NULL")
+        return total(ledger) - sum(count(ledger, id) for (id,) in hidden.fetchall())
+
+
 def document_count(ledger: Ledger, collection: int) -> int:
     with translated(ledger.path):
         row = ledger.db.execute(

@@ -76,7 +76,7 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
                     "endpoint": endpoint,
                     "epoch": store.ledger.epoch,
                     "versions": dict(versions()),
-                    "chunks": ledger_queries.total(store.ledger),
+                    "chunks": ledger_queries.seen(store.ledger),
                     **store.keeper.status(),
                 }
             )
@@ -166,7 +166,7 @@ class Service:
         state = self._store.keeper.state, self._store.keeper.behind == 0
         if now >= self._told_at + TELL_SECONDS or state != self._told:
             self._told_at, self._told = now, state
-            self._channel.vitals["chunks"] = ledger_queries.total(self._store.ledger)
+            self._channel.vitals["chunks"] = ledger_queries.seen(self._store.ledger)
             self._channel.vitals.update(self._store.keeper.status())
         self._store.snapshots.expire()
         if self._store.snapshots:

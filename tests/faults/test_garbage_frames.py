@@ -27,10 +27,14 @@ KINDS = {
         *("hello", "embed", "add", "query", "upsert", "search", "get", "delete", "count"),
         *("collections", "create_collection", "rename_collection", "delete_collection"),
         *("stats", "documents", "begin_ingest", "replace_document", "ping", "cancel"),
+        *("begin_reembed", "reembed_page", "finish_reembed", "abort_reembed", "compact"),
     ],
     "control": ["ping", "status", "hello"],
     "back": ["hello", "state", "ready", "failed", "beat", "started", "done", "handed", "result"],
-    "store": ["upsert", "search", "have", "get", "delete", "count", "remember", "stats"],
+    "store": [
+        *("upsert", "search", "have", "get", "delete", "count", "remember", "stats"),
+        *("begin_reembed", "reembed_page", "finish_reembed", "abort_reembed", "compact"),
+    ],
 }
 #: Fields of bodies, each with a value that it might have.
 FIELDS: dict[str, Any] = {
@@ -45,6 +49,9 @@ FIELDS: dict[str, Any] = {
     "where_document": {"$contains": "one"},
     "include": ["vectors"],
     "limit": 1,
+    "after": 0,
+    "hold": True,
+    "job": "j",
     "number": 5,
     "request": "r",
     "outcome": {},

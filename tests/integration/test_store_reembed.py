@@ -121,8 +121,10 @@ def test_the_old_one_serves_until_all_is_there_and_then_the_new_one_does_everywh
     nearest = store.search(VECTORS[3:4], k=1)[0][0]
     assert nearest["id"] == "id3" and nearest["score"] == pytest.approx(1)
     catch_up(store, generation)
+    assert store.channel.vitals["chunks"] == 30
     done = finish(store)
     assert done == {"finished": True, "missing": [], "chunks": 30, "removed": 0}
+    assert store.channel.vitals["chunks"] == 30
     assert content(store) == before
     assert names(store) == ["notes"]
     [told] = store.call("collections", {}).body["collections"]
