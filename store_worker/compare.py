@@ -26,6 +26,12 @@ def differing(folder: Path, ledger: Ledger, after: int) -> tuple[list[list[Any]]
     many rows the ledger has. Not among them: collections that the index has not got at all, rows
     that no index takes, and what the log says after ``after``, which it is yet to be told.
     Raises :class:`thoth_core.chroma_dir.files.Damaged`."""
+    # What is written while this reads would be neither excused nor as it was.
+    with ledger_queries.one_moment(ledger):
+        return _all_differing(folder, ledger, after)
+
+
+def _all_differing(folder: Path, ledger: Ledger, after: int) -> tuple[list[list[Any]], int]:
     found: list[list[Any]] = []
     rows = 0
     pending = changed_ids(ledger.pending(after, -1))

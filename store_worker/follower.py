@@ -15,6 +15,7 @@ from store_worker.ledger import Ledger
 from store_worker.ledger_queries import (
     chunks_of,
     ids_between,
+    one_moment,
     random_ids,
     unindexed,
     vectors_of,
@@ -104,6 +105,13 @@ class Follower:
     def sample(self, after: int, skip: Skipped, most: int, chance: random.Random) -> dict[str, Any]:
         """Search for stored vectors of each collection, ``most`` of them; those whose change comes
         after ``after`` the index need not have."""
+        # Of one moment: a row that is written between two reads would be looked for in vain.
+        with one_moment(self._ledger):
+            return self._sample(after, skip, most, chance)
+
+    def _sample(
+        self, after: int, skip: Skipped, most: int, chance: random.Random
+    ) -> dict[str, Any]:
         pending: dict[int, set[str]] = {c: set(ids) for c, ids in skip.items()}
         for collection, ids in changed_ids(self._ledger.pending(after, -1)).items():
             pending.setdefault(collection, set()).update(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,18 @@ class Chunk:
 
     def metadata_dict(self) -> dict[str, Any]:
         return json.loads(self.metadata) if self.metadata else {}
+
+
+@contextlib.contextmanager
+def one_moment(ledger: Ledger) -> Iterator[None]:
+    """What is read in the block is of one moment, whatever another process writes meanwhile."""
+    with translated(ledger.path):
+        ledger.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if ledger.db.in_transaction:
+                ledger.db.execute("ROLLBACK")
 
 
 def select_bound(ledger: Ledger, sql: str, collection: int, keys: Iterable[str]) -> Iterator[Any]:
