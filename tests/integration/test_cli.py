@@ -325,11 +325,11 @@ def test_two_data_directories_of_one_user_are_two_services(make_service: Make) -
     one.env["THOTH_RUNTIME_DIR"] = two.env["THOTH_RUNTIME_DIR"]
     one.start(all_ready=False)
     two.start(all_ready=False)
-    for service in (one, two):
-        told(service, "thoth", "collections", "create", f"of-{service.root.name}")
+    for service, dimension in ((one, 32), (two, 16)):
+        told(service, "thoth", "collections", "create", f"of-{dimension}")
     for service, dimension in ((one, 32), (two, 16)):
         assert told(service, "thoth", "embed", "a text")["dimension"] == dimension
         names = [c["name"] for c in told(service, "thoth", "collections")["collections"]]
-        assert names == [f"of-{service.root.name}"]
+        assert names == [f"of-{dimension}"]
     one.stop()
     assert two.status()["state"] == "ready"
