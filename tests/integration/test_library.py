@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.support.service import RealService, wait_for
-from thoth_core import AsyncThoth, ExportReport, ImportReport, Thoth
+from thoth_core import AsyncThoth, ExportReport, ImportReport, ReembedReport, Thoth
 from thoth_core.errors import Cancelled
 
 DIMENSION = 32
@@ -64,12 +64,16 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
         "query_many": (["one", "two"], 2, {"n": 1}, None, None, "NAME"),
         "search": (vector, 2, None, None, None, "NAME"),
         "export": (str(tmp_path / "NAME.zip"),),
+        "abort_reembed": ("NAME",),
+        "reembed": ("NAME", "fake/32"),
         "delete": (["i"], None, None, "NAME"),
         "delete_collection": ("NAME",),
         "import_": (str(tmp_path / "NAME.zip"), ["NAME"], "NAME"),
         "rename_collection": ("NAME", "NAME-2"),
     }
     only_looked_at = {"model", "dimension", "collections", "stats", "status", "verify"}
+    # rescue has a test of its own for both.
+    only_looked_at |= {"compact", "rescue"}
     assert set(calls) | only_looked_at | {"close", "settings", "differing"} == public(Thoth)
 
     def given(values: Any, name: str) -> Any:
@@ -82,7 +86,7 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
             return value.tolist()
         if isinstance(value, list) and type(value) is not list:
             return {**vars(value), "ids": len(value)}
-        if isinstance(value, ExportReport | ImportReport):
+        if isinstance(value, ExportReport | ImportReport | ReembedReport):
             return value.chunks
         return value
 
@@ -93,6 +97,7 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
             out["model"], out["dimension"] = await thoth.model(), await thoth.dimension()
             assert [c.name for c in await thoth.collections()] == []
             assert (await thoth.stats())["collections"] == []
+            assert (await thoth.compact())["done"]
             assert (await thoth.status())["state"] == "ready"
             return out
 
