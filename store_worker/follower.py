@@ -28,6 +28,9 @@ T = TypeVar("T")
 #: its length: equal texts have equal vectors, and are found under either id.
 _AS_NEAR = 1e-3
 
+#: Changes beyond a step that are looked at.
+AHEAD = 20_000
+
 Skipped = Mapping[int, set[str]]
 
 
@@ -69,12 +72,20 @@ class Follower:
         many there were."""
         last = self._ledger.last_change()
         changes = self._ledger.pending(after, limit)
+        # What is changed again is told then: a row that is written all the time would be told each
+        # time that it was.
+        end = changes[-1][0] if changes else after
+        again = {(c, id) for _, c, id in self._ledger.pending(end, AHEAD)}
         for collection, ids in changed_ids(changes).items():
-            self.write(collection, [id for id in ids if id not in skip.get(collection, ())])
+            skipped = skip.get(collection, ())
+            self.write(
+                collection,
+                [id for id in ids if id not in skipped and (collection, id) not in again],
+            )
         if len(changes) < limit:
             # The log has gaps: what was dropped is not told any more.
-            return max(last, changes[-1][0] if changes else after), len(changes)
-        return changes[-1][0], len(changes)
+            return max(last, end), len(changes)
+        return end, len(changes)
 
     def fill(
         self, collection: int, after: int, upto: int, limit: int, skip: Skipped

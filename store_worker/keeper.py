@@ -85,6 +85,8 @@ class Keeper:
         self._asked: Ask | None = None
         #: How far the index is in the log, and how far it is known to be on disk.
         self._applied = ledger.watermark
+        #: How far behind the index may be while it catches up: less and less.
+        self._ceiling: int | None = None
         #: The collections that the index was given, id to name.
         self._given: dict[int, str] = {}
         self._last_exit: dict[str, Any] | None = None
@@ -109,11 +111,16 @@ class Keeper:
 
     @property
     def takes_writes(self) -> bool:
-        """Whether the index follows closely enough for more to be written. One that is being
-        rebuilt, or that does not answer, keeps nobody waiting."""
-        if not self._recovery.serves or self.behind < MOST_BEHIND:
+        """Whether the index follows closely enough for more to be written. One that is checked or
+        filled, or that does not answer, keeps nobody waiting; while it is told what was written
+        meanwhile, for each two changes that it takes one more is written, or it might never be
+        done."""
+        recovery = self._recovery
+        if self.behind < MOST_BEHIND or self._busy_for(time.monotonic()) > SLOW_SECONDS:
             return True
-        return self._busy_for(time.monotonic()) > SLOW_SECONDS
+        if recovery.serves:
+            return False
+        return not recovery.catches_up or self._ceiling is None or self.behind < self._ceiling
 
     def _busy_for(self, now: float) -> float:
         """Seconds since the index process was asked what it has not answered yet."""
@@ -210,7 +217,7 @@ class Keeper:
             self._child.ask(step.op, **step.fields)
 
     def _spawn(self, now: float) -> None:
-        self._given = {}
+        self._given, self._ceiling = {}, None
         try:
             self._child = IndexChild(self._data_dir, self._nudge, faults=self._faults)
         except OSError as problem:
@@ -276,6 +283,7 @@ class Keeper:
             self._reconciled(body)
         elif reply.op == "apply":
             self._applied = max(self._applied, body["seq"])
+            self._sink(body["changes"])
             recovery.wrote("apply", body["changes"])
         elif reply.op == "fill" and asked is not None:
             fill = asked.fields
@@ -331,6 +339,15 @@ class Keeper:
             self._recovery.check()
         elif self._verifies and body["findings"]:
             self._tell_verdict(told)
+
+    def _sink(self, changes: int) -> None:
+        """The index was told so many more."""
+        if not self._recovery.catches_up:
+            self._ceiling = None
+        elif self._ceiling is None:
+            self._ceiling = self.behind + changes // 2
+        else:
+            self._ceiling -= changes // 2
 
     def _reconciled(self, body: Report) -> None:
         # Under the names that the index has them by: they may have others in the ledger by now.

@@ -49,6 +49,8 @@ class Policy:
     differing: float = 0.2
     #: Changes after which the index is put on disk for good.
     settle_changes: int = 5000
+    #: Changes that the index may lack when it is looked at; more are told first.
+    near: int = 4000
     #: Into so many parts goes a group of rows that a process died of: a death costs a second, and
     #: a part that is well almost nothing.
     parts: int = 8
@@ -139,7 +141,7 @@ class Recovery:
         self.generation = generation
         self.fills: dict[int, Fill] = dict(fills or {})
         self.stage = Stage.DOWN
-        #: Why the present index was begun, or what is wrong.
+        #: What went wrong last.
         self.reason = ""
         #: A search by its own vectors found them.
         self.trusted = False
@@ -184,6 +186,12 @@ class Recovery:
         return self.state == "healthy"
 
     @property
+    def catches_up(self) -> bool:
+        """Whether it is told the changes that it lacks, and lacks nothing else but rows that are
+        suspected."""
+        return self.stage is Stage.SERVING and not self.fills and not self._paused_until
+
+    @property
     def wakes_at(self) -> float | None:
         """When :meth:`next` may have something new though nothing happened."""
         if self.stage is Stage.DOWN:
@@ -219,20 +227,22 @@ class Recovery:
             return Ask("reconcile")
         if self._again:
             return self._sample(at)
-        if at.applied < at.last:
-            return Ask(
-                "apply", {"after": at.applied, "limit": policy.batch, "skip": self._skipped()}
-            )
         if self._written - self._settled >= policy.settle_changes and not self.groups:
             return Ask("settle")
         for collection, fill in self.fills.items():
             fields = {"collection": collection, "after": fill.after, "upto": fill.upto}
             return Ask("fill", fields | {"limit": policy.batch, "skip": self._skipped()})
-        if self.groups:
+        # Changes come last: there may be new ones all the time.
+        behind = at.last - at.applied
+        if self.groups and (not behind or (behind <= policy.near and not self._ended_writing)):
             group = self.groups[0]
             return Ask("rows", {"collection": group.collection, "ids": list(group.ids)})
-        if not self.trusted:
+        if not self.trusted and not self.groups and behind <= policy.near:
             return self._sample(at)
+        if behind:
+            return Ask(
+                "apply", {"after": at.applied, "limit": policy.batch, "skip": self._skipped()}
+            )
         if at.quiet and self._written > self._settled:
             return Ask("settle")
         return None

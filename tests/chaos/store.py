@@ -2,7 +2,8 @@
 
 ``python -m tests.chaos.store [--seed N] [--kills N] [--short]``. Several clients write, delete and
 search without a pause, while the store worker and its index process are ended by SIGKILL and
-SIGSEGV, also while the index is opened, checked or rebuilt, and its files are damaged now and then.
+SIGSEGV, also while the index is opened, checked or rebuilt and while collections are embedded anew;
+and its files are damaged now and then.
 At the end the store is compared with the book of what was acknowledged; beside it, the same is done
 to Chroma alone. Exit status 1 if anything is not as it must be. Bounded in time.
 """
@@ -15,15 +16,17 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from store_worker.faults import INDEX_ABORT
-from tests.chaos import plain
+from tests.chaos import generations, plain
 from tests.chaos.book import Book, Chunk, Hit, Seen, Vector, Verdict, check
 from tests.chaos.clients import COLLECTION, DIMENSION, ChaosClient, Told, as_chunk
+from tests.chaos.generations import Reembedding
 from tests.chaos.killer import Killer, Kills
 from tests.support.service import RealService, wait_for
 from thoth_core import Thoth
@@ -31,8 +34,8 @@ from thoth_core.errors import ThothError
 
 CLIENTS = 4
 #: Seconds: a kill may take so many on average; until the last call has ended, and until the index
-#: is healthy, after the last kill.
-A_KILL, LAST_CALLS, HEALED = 4.0, 90.0, 180.0
+#: is healthy, after the last kill. Between two collections that are embedded anew.
+A_KILL, LAST_CALLS, HEALED, PAUSE = 5.0, 90.0, 180.0, 45.0
 #: Of the ids that are gone so many are looked for, by the vectors that they had last.
 GONE = 300
 ABORTS = "the-row-that-no-index-takes"
@@ -74,22 +77,32 @@ class Run:
         service = RealService.make(f"fake/{DIMENSION}", THOTH_FAULTS="1")
         started = time.monotonic()
         try:
-            service.start()
+            self._start(service)
+            reembedding = None if self._short else Reembedding(service.client, PAUSE)
             clients = [
                 ChaosClient(n, self._seed, service.client, self.book, self._stop)
                 for n in range(CLIENTS)
             ]
             killer = Killer(service, self._seed, lambda: self._alive(clients), hurried=self._short)
+            threads: list[ChaosClient | Reembedding] = [*clients]
+            if reembedding is not None:
+                reembedding.start()
+                threads.append(reembedding)
             try:
                 self._kill(service, killer, clients)
             finally:
                 self._stop.set()
-                for client in clients:
-                    client.join(LAST_CALLS)
-            self._alive(clients)
-            self._problems += [f"{c.name} is not answered" for c in clients if c.is_alive()]
+                for thread in threads:
+                    if isinstance(thread, Reembedding):
+                        thread.hurry.set()
+                    thread.join(LAST_CALLS)
+            self._alive(threads)
+            self._problems += [f"{t.name} is not answered" for t in threads if t.is_alive()]
             told = _together(clients)
             rows = _table(killer.kills, told, time.monotonic() - started)
+            if reembedding is not None:
+                again = f"{len(reembedding.done)}, errors {dict(reembedding.errors) or 0}"
+                rows.append(_line("collections embedded anew", again))
             rows += self._compare(service, killer)
             print("\n".join(rows), flush=True)
             self._problems += sorted(set(told.wrong))[:20]
@@ -103,6 +116,16 @@ class Run:
             else:
                 service.close()
         return self._problems
+
+    def _start(self, service: RealService) -> None:
+        if not self._short:
+            service.env["RAG_EMBEDDING_MODEL"] = generations.OLD_MODEL
+            service.start()
+            with service.client() as thoth:
+                generations.make(thoth)
+            service.stop()
+            service.env["RAG_EMBEDDING_MODEL"] = f"fake/{DIMENSION}"
+        service.start()
 
     def _kill(self, service: RealService, killer: Killer, clients: list[ChaosClient]) -> None:
         with service.client() as thoth:
@@ -142,10 +165,10 @@ class Run:
         self.book.acknowledged(call)
 
     @staticmethod
-    def _alive(clients: list[ChaosClient]) -> None:
-        for client in clients:
-            if client.problem is not None:
-                raise client.problem
+    def _alive(threads: Sequence[ChaosClient | Reembedding]) -> None:
+        for thread in threads:
+            if thread.problem is not None:
+                raise thread.problem
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -169,9 +192,16 @@ class Run:
             report = thoth.verify()
             if report["findings"] or report["differing"]:
                 self._problems.append(f"verify: {report}")
-            seen = self._seen(thoth)
+            seen = self._seen(thoth, self.book, COLLECTION)
             if thoth.count(COLLECTION) != len(seen.rows):
                 self._problems.append(f"{thoth.count(COLLECTION)} are counted")
+            for name in [] if self._short else generations.names():
+                book = generations.book_of(name, DIMENSION)
+                wrong = check(book, self._seen(thoth, book, name)).problems()
+                self._problems += [f"{name}: {each}" for each in wrong]
+            expected = {COLLECTION, *([] if self._short else generations.names())}
+            if (there := {each.name for each in thoth.collections()}) != expected:
+                self._problems.append(f"collections: {sorted(there)}")
         if (aside := sorted(service.settings().data_dir.glob("chroma-damaged-*"))) != []:
             self._problems.append(f"still there: {[each.name for each in aside]}")
         verdict = check(self.book, seen)
@@ -180,20 +210,20 @@ class Run:
         lines = _verdict_table(self.book, verdict, len(seen.rows), healed_after)
         return [*lines, _line("left out of the index", len(self._unindexed))]
 
-    def _seen(self, thoth: Thoth) -> Seen:
-        rows = [(row.id, as_chunk(row)) for row in _all_rows(thoth)]
+    def _seen(self, thoth: Thoth, book: Book, collection: str) -> Seen:
+        rows = [(row.id, as_chunk(row)) for row in _all_rows(thoth, collection)]
         there = dict(rows)
 
         def hits(vector: Vector) -> list[Hit]:
-            found = thoth.search(vector, k=3, collection=COLLECTION)
+            found = thoth.search(vector, k=3, collection=collection)
             return [Hit(hit.id, hit.score) for hit in found]
 
-        gone = [id for id in self.book.ids() if id not in there]
+        gone = [id for id in book.ids() if id not in there]
         chosen = random.Random(self._seed).sample(gone, min(GONE, len(gone)))
         return Seen(
             rows,
             {id: hits(chunk.vector) for id, chunk in there.items()},
-            [(id, hits(each)) for id in chosen for each in self.book.last_vectors(id)[:1]],
+            [(id, hits(each)) for id in chosen for each in book.last_vectors(id)[:1]],
         )
 
     def _judge(self, kills: Kills) -> None:
@@ -217,10 +247,10 @@ class Run:
             self._problems.append(f"a stock client: {wrong}")
 
 
-def _all_rows(thoth: Thoth) -> list[Any]:
+def _all_rows(thoth: Thoth, collection: str) -> list[Any]:
     found: list[Any] = []
     while True:
-        some = thoth.get(limit=500, offset=len(found), include=["vectors"], collection=COLLECTION)
+        some = thoth.get(limit=500, offset=len(found), include=["vectors"], collection=collection)
         found += some
         if len(some) < 500:
             return found

@@ -276,6 +276,24 @@ def test_one_such_row_costs_few_deaths_and_no_rebuild(rows, place):
     assert world.deaths <= 6
 
 
+@pytest.mark.parametrize("poison", [frozenset(), frozenset({700})])
+def test_a_new_index_is_healthy_though_writes_never_pause(poison):
+    world = World(Recovery(), 1500, poison=poison)
+    world.damaged = True
+    for step in range(200):
+        if world.asides and world.recovery.state == "healthy":
+            break
+        for row in range(100):
+            world.write((step * 100 + row) % 1500 + 1)
+        world.step()
+    assert world.recovery.state == "healthy"
+    assert world.asides == 1
+    assert world.last - world.applied >= 100
+    world.run()
+    world.check()
+    assert world.hopeless == poison
+
+
 @given(seed=st.integers(0, 2**32), rows=st.integers(1, 1500), rate=st.floats(0, 0.4))
 @settings(max_examples=150, deadline=None)
 def test_whatever_dies_in_between_it_comes_to_rest_with_everything(seed, rows, rate):
