@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -25,6 +26,9 @@ from store_worker import index_line
 
 #: What the child finds its orders in.
 VARIABLE = "THOTH_INDEX"
+#: Seconds that a child which is asked something may take to read the question; it reads at once,
+#: unless it was stopped.
+SEND_SECONDS = 5
 #: Seconds that a child whose line is broken gets to end.
 LAST_WORDS = 2.0
 #: Seconds that a child which was told to end gets for the call that it is in.
@@ -65,6 +69,9 @@ class IndexChild:
         self._nudge = nudge
         self._replies: SimpleQueue[tuple[dict[str, Any], bytes] | None] = SimpleQueue()
         self._line, theirs = socket.socketpair()
+        self._line.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
+        )
         death_read, self._death_write = os.pipe()
         orders = {
             "data_dir": str(data_dir),
@@ -100,9 +107,11 @@ class IndexChild:
         """Ask for ``op``; the child must be idle. The answer, or the child's death, is got by
         :meth:`poll` and :meth:`wait`."""
         self.op, self.asked_at = op, time.monotonic()
-        # A line that is broken is told by its other end.
-        with contextlib.suppress(OSError):
+        try:
             index_line.send(self._line, {"op": op, **fields}, array)
+        except OSError:
+            # It is gone, or does not read; half a question cannot be taken back.
+            self.kill()
 
     def poll(self) -> Reply | Died | None:
         """What has come, if anything."""

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from store_worker import ledger_collections, ledger_queries
+from store_worker import index_talk, ledger_collections, ledger_queries
 from store_worker.aside import Aside
-from store_worker.index_child import Died, IndexChild, Reply
+from store_worker.in_hand import rows_in_hand
+from store_worker.index_child import Died, Reply
+from store_worker.index_requests import IndexRequests
+from store_worker.index_talk import IndexTalk
+from store_worker.lag import Lag
 from store_worker.ledger import Ledger
-from store_worker.recovery import (
-    OPENING,
+from store_worker.recovery import Recovery
+from store_worker.recovery_steps import (
     Ask,
     Fill,
     Policy,
-    Recovery,
     Replace,
     SetAside,
     Situation,
@@ -30,18 +33,14 @@ from store_worker.recovery import (
     Stage,
     Step,
 )
-from store_worker.replay import changed_ids
 from store_worker.scans import Scans
-from thoth_core.errors import LedgerDamaged, StorageError, ThothError, from_dict
+from thoth_core.errors import LedgerDamaged, StorageError
 
 #: Changes that the index may lag behind before writes wait for it.
 MOST_BEHIND = 2000
 #: Rows that are compared with the ledger at every start; more, only after an end that was no good
 #: one: a second for each hundred thousand.
 COMPARED_ROWS = 200_000
-#: Seconds after which the index process is called slow; after which it hangs, and is ended; and the
-#: same for what takes long by its nature (Chroma reads its whole log when it opens).
-SLOW_SECONDS, HANG_SECONDS, LONG_SECONDS = 5.0, 120.0, 600.0
 #: Seconds that a search waits for the index process.
 SEARCH_SECONDS = 1.0
 #: Seconds that a store which ends gives the index to follow, and to be put on disk.
@@ -71,8 +70,6 @@ class Keeper:
         self._ledger = ledger
         self._data_dir = data_dir
         self._log = log
-        self._nudge = nudge
-        self._faults = faults
         self._aside = Aside(data_dir / "chroma", log, keep=keep_damaged)
         notes = ledger.index_notes() or {}
         fills = {int(c): Fill(*fill) for c, fill in notes.get("fills", {}).items()}
@@ -81,19 +78,14 @@ class Keeper:
         self._recovery = Recovery(
             int(notes.get("generation", 1)), fills, clean=spared, policy=policy
         )
-        self._child: IndexChild | None = None
-        self._asked: Ask | None = None
+        self._talk = IndexTalk(data_dir, log, nudge, faults=faults)
         #: How far the index is in the log, and how far it is known to be on disk.
         self._applied = ledger.watermark
-        #: How far behind the index may be while it catches up: less and less.
-        self._ceiling: int | None = None
+        self._lag = Lag(MOST_BEHIND)
         #: The collections that the index was given, id to name.
         self._given: dict[int, str] = {}
         self._last_exit: dict[str, Any] | None = None
-        #: Who waits for a verification, and what is known of it; who waits for a compaction.
-        self._verifies: list[Callable[[Report], None]] = []
-        self._verdict: Report | None = None
-        self._compacts: list[Callable[[Report], None]] = []
+        self._requests = IndexRequests()
         if notes.get("clean"):
             self._note(clean=False)
 
@@ -111,25 +103,16 @@ class Keeper:
 
     @property
     def takes_writes(self) -> bool:
-        """Whether the index follows closely enough for more to be written. One that is checked or
-        filled, or that does not answer, keeps nobody waiting; while it is told what was written
-        meanwhile, for each two changes that it takes one more is written, or it might never be
-        done."""
+        """Whether the index follows closely enough for more to be written; one that does not answer
+        keeps nobody waiting."""
         recovery = self._recovery
-        if self.behind < MOST_BEHIND or self._busy_for(time.monotonic()) > SLOW_SECONDS:
-            return True
-        if recovery.serves:
-            return False
-        return not recovery.catches_up or self._ceiling is None or self.behind < self._ceiling
-
-    def _busy_for(self, now: float) -> float:
-        """Seconds since the index process was asked what it has not answered yet."""
-        child = self._child
-        return 0.0 if child is None or child.idle else now - child.asked_at
+        return self._talk.slow or self._lag.lets_write(
+            self.behind, serves=recovery.serves, catches_up=recovery.catches_up
+        )
 
     def status(self) -> Report:
         """The part of ``status`` that is about the index."""
-        child, recovery = self._child, self._recovery
+        recovery = self._recovery
         filled = None
         if recovery.fills:
             total = ledger_queries.total(self._ledger)
@@ -137,7 +120,7 @@ class Keeper:
         return {
             "index_state": recovery.state,
             "index": {
-                "pid": child.pid if child is not None else None,
+                "pid": self._talk.pid,
                 "generation": recovery.generation,
                 "restarts": max(0, recovery.restarts - 1),
                 "pending": self.behind,
@@ -155,10 +138,8 @@ class Keeper:
         seconds after which there may be more to do, None if only an event leads to more."""
         now = time.monotonic()
         self._hear(now)
-        if self._busy_for(now) > self._limit() and self._child is not None:
-            self._log.error("the index process hangs in %s", self._child.op)
-            self._child.kill()
-        while (child := self._child) is None or child.idle:
+        self._talk.end_if_hung()
+        while not self._talk.busy:
             step = self._next(now, quiet)
             if step is None:
                 break
@@ -167,34 +148,28 @@ class Keeper:
                 break
         if self.scans.turn():
             return 0.0
-        if self._child is not None and not self._child.idle:
+        if self._talk.busy:
             # Writes that wait for it are let go when it is slow, and it is ended when it hangs.
-            return SLOW_SECONDS
+            return index_talk.SLOW_SECONDS
         wakes = self._recovery.wakes_at
         return None if wakes is None else max(0.0, wakes - now)
 
-    def _limit(self) -> float:
-        op = self._child.op if self._child is not None else ""
-        return LONG_SECONDS if op in OPENING or op == "compact" else HANG_SECONDS
-
-    def _hear(self, now: float, seconds: float = 0.0) -> bool:
+    def _hear(self, now: float, seconds: float = 0.0) -> None:
         """Take an answer if one comes within ``seconds``."""
-        if self._child is None:
-            return False
-        came = self._child.wait(seconds)
-        if came is None:
-            return False
+        if (heard := self._talk.hear(seconds)) is not None:
+            self._take(now, *heard)
+
+    def _take(self, now: float, asked: Ask | None, came: Reply | Died) -> None:
         if isinstance(came, Died):
-            self._ended(now, came)
+            self._ended(now, asked, came)
         else:
-            self._answered(now, came)
-        return True
+            self._answered(now, asked, came)
 
     def _next(self, now: float, quiet: bool) -> Step | None:
         if self._recovery.stage is Stage.SERVING:
-            if self._verifies and self._verdict is None:
+            if self._requests.to_verify:
                 return Ask("verify", {"compare": not self._recovery.fills, "after": self._applied})
-            if self._compacts and self._recovery.serves:
+            if self._requests.to_compact and self._recovery.serves:
                 return Ask("compact")
         return self._recovery.next(
             Situation(now, self._applied, self._ledger.last_change(), self._renamed(), quiet)
@@ -209,34 +184,28 @@ class Keeper:
         if isinstance(step, Spawn):
             self._spawn(now)
         elif isinstance(step, Replace):
-            self._end_child()
+            self._talk.close()
         elif isinstance(step, SetAside):
             self._set_aside(step, now)
-        elif self._child is not None:
-            self._asked = step
-            self._child.ask(step.op, **step.fields)
+        else:
+            self._talk.ask(step)
 
     def _spawn(self, now: float) -> None:
-        self._given, self._ceiling = {}, None
+        self._given = {}
+        self._lag.forget()
         try:
-            self._child = IndexChild(self._data_dir, self._nudge, faults=self._faults)
+            self._talk.spawn()
         except OSError as problem:
             self._recovery.spawn_failed(now, f"the index process cannot be started: {problem}")
             self._log.error("%s", self._recovery.reason)
             return
         self._recovery.spawned()
-        self._log.info("started the index process (pid %d)", self._child.pid)
-
-    def _end_child(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = self._asked = None
 
     def _set_aside(self, step: SetAside, now: float) -> None:
         """Begin a new index. Ending between any two steps leaves either the old folder, which is
         looked at again, or none, which is filled."""
         self._log.error("the index is rebuilt from the ledger: %s", step.reason)
-        self._end_child()
+        self._talk.close()
         last = self._ledger.last_change()
         fills = self._all_rows()
         self._read_log()
@@ -263,8 +232,7 @@ class Keeper:
 
     # -- answers ------------------------------------------------------------------------------
 
-    def _answered(self, now: float, reply: Reply) -> None:
-        asked, self._asked = self._asked, None
+    def _answered(self, now: float, asked: Ask | None, reply: Reply) -> None:
         recovery, body = self._recovery, reply.body
         if reply.error:
             self._went_wrong(now, reply)
@@ -283,7 +251,10 @@ class Keeper:
             self._reconciled(body)
         elif reply.op == "apply":
             self._applied = max(self._applied, body["seq"])
-            self._sink(body["changes"])
+            if recovery.catches_up:
+                self._lag.took(body["changes"], self.behind)
+            else:
+                self._lag.forget()
             recovery.wrote("apply", body["changes"])
         elif reply.op == "fill" and asked is not None:
             fill = asked.fields
@@ -297,14 +268,14 @@ class Keeper:
         elif reply.op == "settle":
             self._settled()
         elif reply.op == "compact":
-            self._tell(self._compacts, body)
+            self._requests.compacted(body)
         else:
             recovery.searched()
 
     def _went_wrong(self, now: float, reply: Reply) -> None:
         message = str(reply.body.get("message"))
         if reply.op == "compact":
-            self._tell(self._compacts, {"problem": _typed(reply)})
+            self._requests.not_compacted(reply)
         elif reply.error == "typed":
             # The disk, or the ledger in somebody else's hands: nothing that the index can help.
             self._log.warning("the index could not be worked on: %s", message)
@@ -333,21 +304,12 @@ class Keeper:
             with self._ledger.transaction():
                 for collection, ids in differing:
                     self._ledger.log_changes(collection, ids, "upsert")
-        if self._verifies and self._recovery.stage is Stage.SERVING:
+        if self._requests.verdict_wanted and self._recovery.stage is Stage.SERVING:
             # Its answers are looked at too, and then it is told.
-            self._verdict = told
+            self._requests.compared(told)
             self._recovery.check()
-        elif self._verifies and body["findings"]:
-            self._tell_verdict(told)
-
-    def _sink(self, changes: int) -> None:
-        """The index was told so many more."""
-        if not self._recovery.catches_up:
-            self._ceiling = None
-        elif self._ceiling is None:
-            self._ceiling = self.behind + changes // 2
-        else:
-            self._ceiling -= changes // 2
+        elif body["findings"]:
+            self._requests.tell_verdict(told, self._recovery.state)
 
     def _reconciled(self, body: Report) -> None:
         # Under the names that the index has them by: they may have others in the ledger by now.
@@ -363,8 +325,7 @@ class Keeper:
             if was != "healthy":
                 self._log.info("the index is healthy")
             self._aside.forget()
-        if self._verdict is not None:
-            self._tell_verdict({**self._verdict, "asked": body["asked"], "found": body["found"]})
+        self._requests.searched(body["asked"], body["found"], self._recovery.state)
 
     def _settled(self) -> None:
         self._read_log()
@@ -382,26 +343,17 @@ class Keeper:
         for read in self.before_log_is_cut:
             read()
 
-    def _ended(self, now: float, died: Died) -> None:
-        if self._child is None:
-            return
-        in_hand = self._in_hand()
+    def _ended(self, now: float, asked: Ask | None, died: Died) -> None:
+        in_hand = rows_in_hand(self._ledger, asked) if asked is not None else {}
         self._last_exit = {
             "signal": died.signal,
             "code": died.code,
             "during": died.op,
             "at": time.time(),
         }
-        self._log.warning(
-            "the index process (pid %d) ended: %s%s",
-            self._child.pid,
-            died.signal or f"exit code {died.code}",
-            f", during {died.op}" if died.op else "",
-        )
-        self._child = self._asked = None
         self._recovery.died(now, died.op, died.signal, in_hand)
         if died.op == "compact":
-            self.not_compacted(self._recovery.reason)
+            self._requests.not_compacted(self._recovery.reason)
         while self._recovery.hopeless:
             group = self._recovery.hopeless.pop()
             reason = f"the index process ended by {died.signal} when it took this row"
@@ -411,27 +363,6 @@ class Keeper:
                     "INSERT OR REPLACE INTO unindexed VALUES (?, ?, ?)",
                     (group.collection, group.ids[0], reason),
                 )
-
-    def _in_hand(self) -> Mapping[int, Sequence[str]]:
-        """The rows that the index process was writing."""
-        asked = self._asked
-        if asked is None:
-            return {}
-        fields = asked.fields
-        if asked.op == "rows":
-            return {fields["collection"]: fields["ids"]}
-        if asked.op == "apply":
-            found = changed_ids(self._ledger.pending(fields["after"], fields["limit"]))
-        elif asked.op == "fill":
-            collection = fields["collection"]
-            rows = ledger_queries.ids_between(
-                self._ledger, collection, fields["after"], fields["upto"], fields["limit"]
-            )
-            found = {collection: [id for _, id in rows]}
-        else:
-            return {}
-        skip = {collection: set(ids) for collection, ids in fields["skip"]}
-        return {c: [id for id in ids if id not in skip.get(c, ())] for c, ids in found.items()}
 
     # -- notes --------------------------------------------------------------------------------
 
@@ -457,54 +388,34 @@ class Keeper:
     def ask_index(self, op: str, array: bytes | memoryview = b"", **fields: Any) -> Reply | None:
         """What the index answers to ``op``, if it is up to date with the ledger and answers in
         time; else None, and whoever asks looks into the ledger."""
-        child = self._child
         up_to_date = self._recovery.serves and self._applied == self._ledger.last_change()
-        if child is None or not child.idle or not up_to_date:
+        if not self._talk.free or not up_to_date or fields["collection"] not in self._given:
             return None
-        if fields["collection"] not in self._given:
-            return None
-        self._asked = Ask(op, fields)
-        child.ask(op, array, **fields)
-        now = time.monotonic()
-        came = child.wait(SEARCH_SECONDS)
-        if came is None:
+        self._talk.ask(Ask(op, fields), array)
+        heard = self._talk.hear(SEARCH_SECONDS)
+        if heard is None:
             # Its answer comes too late to be of use; it is heard all the same.
             self._log.warning("the index did not answer within %.0f s", SEARCH_SECONDS)
             return None
-        if isinstance(came, Died):
-            self._ended(now, came)
-            return None
-        self._answered(now, came)
+        self._take(time.monotonic(), *heard)
+        came = heard[1]
         # What Chroma does not take (a filter of too many values) the ledger can answer, or refuse.
-        return None if came.error else came
+        return None if isinstance(came, Died) or came.error else came
 
     def verify(self, answer: Callable[[Report], None]) -> None:
         """Have the index checked and compared; ``answer`` is called with what was found."""
         self._recovery.try_again(time.monotonic())
-        self._verifies.append(answer)
+        self._requests.want_verdict(answer)
 
     def compact(self, answer: Callable[[Report], None]) -> None:
         """Have the index give back room on the disk; ``answer`` is called with ``before`` and
         ``after`` in bytes, or with the ``problem``."""
         self._recovery.try_again(time.monotonic())
-        self._compacts.append(answer)
+        self._requests.want_room(answer)
 
     def not_compacted(self, cause: str) -> None:
         """End the wait of those who asked for it."""
-        problem = StorageError(
-            "the index was not compacted", cause=cause, fix="thoth-supervisor status; thoth compact"
-        )
-        self._tell(self._compacts, {"problem": problem})
-
-    def _tell_verdict(self, told: Report) -> None:
-        self._verdict = None
-        self._tell(self._verifies, {**told, "index_state": self._recovery.state})
-
-    @staticmethod
-    def _tell(waiting: list[Callable[[Report], None]], told: Report) -> None:
-        answers, waiting[:] = list(waiting), []
-        for answer in answers:
-            answer(told)
+        self._requests.not_compacted(cause)
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -516,8 +427,7 @@ class Keeper:
             self.turn()
             self._hear(time.monotonic(), 0.1)
         clean = self._settle_now() if self._recovery.serves else False
-        child, self._child = self._child, None
-        code = child.close(at_once=not clean) if child is not None else 1
+        code = self._talk.close(at_once=not clean)
         self.scans.close()
         if clean and code == 0:
             self._note(clean=True)
@@ -537,19 +447,12 @@ class Keeper:
         """Have the index on disk; whether that is known, and it has everything."""
         deadline = time.monotonic() + SETTLE_SECONDS
         self._hear_until_idle(deadline)
-        if self._child is None or not self._child.idle or self.behind:
+        if not self._talk.free or self.behind:
             return False
         self._do(Ask("settle"), time.monotonic())
         self._hear_until_idle(deadline)
         return self._ledger.watermark == self._ledger.last_change()
 
     def _hear_until_idle(self, deadline: float) -> None:
-        while self._asked is not None and time.monotonic() < deadline:
+        while self._talk.busy and time.monotonic() < deadline:
             self._hear(time.monotonic(), 0.1)
-
-
-def _typed(reply: Reply) -> ThothError:
-    problem = reply.body.get("problem")
-    if isinstance(problem, Mapping):
-        return from_dict(problem)
-    return StorageError("the index could not carry this out", cause=str(reply.body.get("message")))

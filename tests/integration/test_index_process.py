@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store_worker import keeper
+from store_worker import index_child, index_talk, keeper
 from tests.integration.store_double import StoreRoom
 
 RNG = np.random.default_rng(21)
@@ -125,8 +125,8 @@ def test_verify_finds_what_is_damaged_while_it_serves_and_has_it_mended(places):
 
 def test_an_index_process_that_hangs_is_ended_and_keeps_no_write_waiting(places, monkeypatch):
     monkeypatch.setattr(keeper, "MOST_BEHIND", 10)
-    monkeypatch.setattr(keeper, "SLOW_SECONDS", 0.2)
-    monkeypatch.setattr(keeper, "HANG_SECONDS", 2.0)
+    monkeypatch.setattr(index_talk, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(index_talk, "HANG_SECONDS", 2.0)
     vectors = rows(60)
     with StoreRoom(*places) as store:
         store.upsert(IDS[:20], vectors[:20])
@@ -141,6 +141,25 @@ def test_an_index_process_that_hangs_is_ended_and_keeps_no_write_waiting(places,
         assert index["pid"] != pid
         assert (index["last_exit"]["signal"], index["last_exit"]["during"]) == ("SIGKILL", "apply")
         assert found(store, vectors) == IDS[::5]
+
+
+def test_a_question_that_the_index_process_does_not_read_is_answered_all_the_same(
+    places, monkeypatch
+):
+    monkeypatch.setattr(index_child, "SEND_SECONDS", 1)
+    vectors = rows(60, 512)
+    # More than a socket holds.
+    queries = np.concatenate([vectors] * 20)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS, vectors)
+        store.healthy()
+        before = store.search(queries, k=1)
+        pid = store.index()["index"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        assert store.search(queries, k=1) == before
+        store.upsert(["more"], vectors[:1])
+        store.healthy()
+        assert store.index()["index"]["pid"] != pid
 
 
 def test_a_collection_that_the_index_has_not_got_yet_is_searched_all_the_same(places):

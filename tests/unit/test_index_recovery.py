@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store_worker.recovery import (
+from store_worker.recovery import Recovery
+from store_worker.recovery_steps import (
     Ask,
     Fill,
     Policy,
-    Recovery,
     Replace,
     SetAside,
     Situation,

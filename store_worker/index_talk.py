@@ -1,0 +1,98 @@
+"""The index process as the keeper sees it: there or not, what it was asked, what came of that."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from store_worker.index_child import Died, IndexChild, Reply
+from store_worker.recovery_steps import OPENING, Ask
+
+#: Seconds after which the index process is called slow; after which it hangs, and is ended; and the
+#: same for what takes long by its nature (Chroma reads its whole log when it opens).
+SLOW_SECONDS, HANG_SECONDS, LONG_SECONDS = 5.0, 120.0, 600.0
+LONG = OPENING | {"compact"}
+
+
+class IndexTalk:
+    """One process at a time, one question at a time. ``nudge`` is called from another thread when
+    it has answered."""
+
+    def __init__(
+        self, data_dir: Path, log: logging.Logger, nudge: Callable[[], None], *, faults: bool
+    ) -> None:
+        self._data_dir = data_dir
+        self._log = log
+        self._nudge = nudge
+        self._faults = faults
+        self._child: IndexChild | None = None
+        self._asked: Ask | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None else None
+
+    @property
+    def there(self) -> bool:
+        return self._child is not None
+
+    @property
+    def free(self) -> bool:
+        """Whether there is one, and it is asked nothing."""
+        return self._child is not None and self._child.idle
+
+    @property
+    def busy(self) -> bool:
+        return self._child is not None and not self._child.idle
+
+    @property
+    def slow(self) -> bool:
+        """Whether it has not answered for longer than it should take."""
+        return self._busy_for() > SLOW_SECONDS
+
+    def _busy_for(self) -> float:
+        if self._child is None or self._child.idle:
+            return 0.0
+        return time.monotonic() - self._child.asked_at
+
+    def spawn(self) -> None:
+        """Start one; :class:`OSError` when that cannot be."""
+        self._child = IndexChild(self._data_dir, self._nudge, faults=self._faults)
+        self._log.info("started the index process (pid %d)", self._child.pid)
+
+    def ask(self, step: Ask, array: bytes | memoryview = b"") -> None:
+        """Ask it, when it is free."""
+        if self._child is not None:
+            self._asked = step
+            self._child.ask(step.op, array, **step.fields)
+
+    def hear(self, seconds: float = 0.0) -> tuple[Ask | None, Reply | Died] | None:
+        """What comes within ``seconds``, and the question that it belongs to. After the end of the
+        process there is none."""
+        if self._child is None or (came := self._child.wait(seconds)) is None:
+            return None
+        asked, self._asked = self._asked, None
+        if isinstance(came, Died):
+            self._log.warning(
+                "the index process (pid %d) ended: %s%s",
+                self._child.pid,
+                came.signal or f"exit code {came.code}",
+                f", during {came.op}" if came.op else "",
+            )
+            self._child = None
+        return asked, came
+
+    def end_if_hung(self) -> None:
+        child = self._child
+        if child is None or child.idle:
+            return
+        if self._busy_for() > (LONG_SECONDS if child.op in LONG else HANG_SECONDS):
+            self._log.error("the index process hangs in %s", child.op)
+            child.kill()
+
+    def close(self, *, at_once: bool = False) -> int:
+        """End it; its exit status, 1 if there was none."""
+        child, self._child, self._asked = self._child, None, None
+        return child.close(at_once=at_once) if child is not None else 1
