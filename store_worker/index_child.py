@@ -26,6 +26,9 @@ from store_worker import index_line
 
 #: What the child finds its orders in.
 VARIABLE = "THOTH_INDEX"
+#: The exit status of a child that could not begin: somebody else has the index. (The number is that
+#: of sysexits' EX_TEMPFAIL.)
+NOT_BEGUN = 75
 #: Seconds that a child which is asked something may take to read the question; it reads at once,
 #: unless it was stopped.
 SEND_SECONDS = 5

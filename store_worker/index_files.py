@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def sync(folder: Path) -> None:
     try:
         for place, _, names in os.walk(folder):
             for name in (*names, "."):
+                if not _is_ours(Path(place) / name):
+                    continue
                 fd = os.open(Path(place) / name, os.O_RDONLY)
                 try:
                     os.fsync(fd)
@@ -60,6 +63,16 @@ def sync(folder: Path) -> None:
             fix=f"df -h {folder}",
             path=str(folder),
         ) from problem
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a plain file or a folder. Editors leave links to nowhere; to open a pipe would
+    take for ever."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def check_room_to_vacuum(folder: Path) -> None:

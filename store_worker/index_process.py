@@ -27,7 +27,7 @@ from store_worker import index_files, index_line
 from store_worker.faults import INDEX_ABORT
 from store_worker.follower import Follower
 from store_worker.index import Index, IndexFailed, IndexRefused
-from store_worker.index_child import VARIABLE
+from store_worker.index_child import NOT_BEGUN, VARIABLE
 from store_worker.ledger import Ledger
 from store_worker.locks import own_index
 from thoth_core.errors import ThothError
@@ -190,7 +190,11 @@ def main() -> int:
     data_dir = Path(orders["data_dir"])
     line = socket.socket(fileno=orders["line"])
     # One that is still in its last call has the folder until it ends.
-    lock = own_index(data_dir)
+    try:
+        lock = own_index(data_dir)
+    except OSError as problem:
+        logging.getLogger("thoth.index").warning("%s", problem)
+        return NOT_BEGUN
     process = IndexProcess(data_dir, faults=bool(orders["faults"]))
     lifeline.arm(orders["parent"], orders["death_fd"], process.critical)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):

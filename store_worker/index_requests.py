@@ -48,6 +48,11 @@ class IndexRequests:
         self._verdict = None
         _tell(self._verifies, {**told, "index_state": state})
 
+    def not_verified(self, problem: ThothError) -> None:
+        """End the wait: it could not be looked at."""
+        self._verdict = None
+        _tell(self._verifies, {"problem": problem})
+
     # -- compact ------------------------------------------------------------------------------
 
     def want_room(self, answer: Answer) -> None:
@@ -62,7 +67,7 @@ class IndexRequests:
 
     def not_compacted(self, cause: str | Reply) -> None:
         """End the wait, with what the index process said if it said something."""
-        problem = _typed(cause) if isinstance(cause, Reply) else None
+        problem = typed(cause) if isinstance(cause, Reply) else None
         _tell(
             self._compacts,
             {
@@ -82,7 +87,8 @@ def _tell(waiting: list[Answer], told: Report) -> None:
         answer(told)
 
 
-def _typed(reply: Reply) -> ThothError:
+def typed(reply: Reply) -> ThothError:
+    """The error that the index process answered with."""
     problem = reply.body.get("problem")
     if isinstance(problem, Mapping):
         return from_dict(problem)

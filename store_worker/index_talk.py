@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from store_worker.index_child import Died, IndexChild, Reply
+from store_worker.oom import oom_kills
 from store_worker.recovery_steps import OPENING, Ask
 
 #: Seconds after which the index process is called slow; after which it hangs, and is ended; and the
@@ -29,6 +30,7 @@ class IndexTalk:
         self._faults = faults
         self._child: IndexChild | None = None
         self._asked: Ask | None = None
+        self._oom_kills = oom_kills()
 
     @property
     def pid(self) -> int | None:
@@ -59,6 +61,7 @@ class IndexTalk:
 
     def spawn(self) -> None:
         """Start one; :class:`OSError` when that cannot be."""
+        self._oom_kills = oom_kills()
         self._child = IndexChild(self._data_dir, self._nudge, faults=self._faults)
         self._log.info("started the index process (pid %d)", self._child.pid)
 
@@ -83,6 +86,11 @@ class IndexTalk:
             )
             self._child = None
         return asked, came
+
+    def may_lack_memory(self) -> bool:
+        """Whether the kernel has ended some process for want of memory since the last start of the
+        index process; True where it does not say."""
+        return self._oom_kills is None or oom_kills() != self._oom_kills
 
     def end_if_hung(self) -> None:
         child = self._child

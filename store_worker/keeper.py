@@ -16,11 +16,12 @@ from typing import Any
 from store_worker import index_talk, ledger_collections, ledger_queries
 from store_worker.aside import Aside
 from store_worker.in_hand import rows_in_hand
-from store_worker.index_child import Died, Reply
-from store_worker.index_requests import IndexRequests
+from store_worker.index_child import NOT_BEGUN, Died, Reply
+from store_worker.index_requests import IndexRequests, typed
 from store_worker.index_talk import IndexTalk
 from store_worker.lag import Lag
 from store_worker.ledger import Ledger
+from store_worker.locks import INDEX_LOCK
 from store_worker.recovery import Recovery
 from store_worker.recovery_steps import (
     Ask,
@@ -35,6 +36,7 @@ from store_worker.recovery_steps import (
 )
 from store_worker.scans import Scans
 from thoth_core.errors import LedgerDamaged, StorageError
+from thoth_core.locks import holder
 
 #: Changes that the index may lag behind before writes wait for it.
 MOST_BEHIND = 2000
@@ -166,7 +168,7 @@ class Keeper:
             self._answered(now, asked, came)
 
     def _next(self, now: float, quiet: bool) -> Step | None:
-        if self._recovery.stage is Stage.SERVING:
+        if self._recovery.stage is Stage.SERVING and not self._recovery.waits(now):
             if self._requests.to_verify:
                 return Ask("verify", {"compare": not self._recovery.fills, "after": self._applied})
             if self._requests.to_compact and self._recovery.serves:
@@ -274,6 +276,13 @@ class Keeper:
 
     def _went_wrong(self, now: float, reply: Reply) -> None:
         message = str(reply.body.get("message"))
+        if reply.error == "typed":
+            problem = typed(reply)
+            if isinstance(problem, LedgerDamaged):
+                # What the index process cannot read the store must not go on with either.
+                raise problem
+            if reply.op == "verify":
+                self._requests.not_verified(problem)
         if reply.op == "compact":
             self._requests.not_compacted(reply)
         elif reply.error == "typed":
@@ -304,11 +313,12 @@ class Keeper:
             with self._ledger.transaction():
                 for collection, ids in differing:
                     self._ledger.log_changes(collection, ids, "upsert")
-        if self._requests.verdict_wanted and self._recovery.stage is Stage.SERVING:
+        filled = bool(self._recovery.fills)
+        if self._requests.verdict_wanted and self._recovery.stage is Stage.SERVING and not filled:
             # Its answers are looked at too, and then it is told.
             self._requests.compared(told)
             self._recovery.check()
-        elif body["findings"]:
+        elif body["findings"] or filled:
             self._requests.tell_verdict(told, self._recovery.state)
 
     def _reconciled(self, body: Report) -> None:
@@ -351,7 +361,12 @@ class Keeper:
             "during": died.op,
             "at": time.time(),
         }
-        self._recovery.died(now, died.op, died.signal, in_hand)
+        if died.code == NOT_BEGUN:
+            lock = self._data_dir / INDEX_LOCK
+            self._recovery.not_begun(now, f"another process has the index: {holder(lock) or lock}")
+            return
+        memory = self._talk.may_lack_memory()
+        self._recovery.died(now, died.op, died.signal, in_hand, memory=memory)
         if died.op == "compact":
             self._requests.not_compacted(self._recovery.reason)
         while self._recovery.hopeless:
@@ -359,10 +374,7 @@ class Keeper:
             reason = f"the index process ended by {died.signal} when it took this row"
             self._log.error("row %s is left out of the index: %s", group.ids[0], reason)
             with self._ledger.transaction():
-                self._ledger.db.execute(
-                    "INSERT OR REPLACE INTO unindexed VALUES (?, ?, ?)",
-                    (group.collection, group.ids[0], reason),
-                )
+                ledger_queries.leave_out(self._ledger, group.collection, group.ids[0], reason)
 
     # -- notes --------------------------------------------------------------------------------
 

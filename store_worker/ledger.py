@@ -107,8 +107,14 @@ class Ledger:
         """Fold the write-ahead log in: up to 32 MiB of it stay beside the ledger otherwise, however
         little was written."""
         with translated(self.path):
-            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._tidied = self.db.total_changes
+            # Not while somebody reads: SQLite would wait for that, and everybody for SQLite.
+            self.db.execute("PRAGMA busy_timeout = 0")
+            try:
+                busy = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                self.db.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        if not busy:
+            self._tidied = self.db.total_changes
 
     @property
     def untidy(self) -> bool:
@@ -194,7 +200,10 @@ class Ledger:
             self.db.execute("DELETE FROM tombstones WHERE number < ?", (horizon,))
             self.db.execute("DELETE FROM departed WHERE number < ?", (horizon,))
             self.db.execute(
-                "DELETE FROM documents WHERE content_hash IS NULL AND number < ?", (horizon,)
+                "DELETE FROM documents WHERE content_hash IS NULL AND number < ?1"
+                # An ingest run that began before the one which wrote it may still be under way.
+                " AND NOT EXISTS (SELECT 1 FROM stages WHERE stages.number < documents.begun)",
+                (horizon,),
             )
 
     def _meta(self, key: str) -> Any:

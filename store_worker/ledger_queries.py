@@ -140,6 +140,18 @@ def unindexed(ledger: Ledger, collection: int) -> set[str]:
         return {id for (id,) in found}
 
 
+def leave_out(ledger: Ledger, collection: int, id: str, reason: str) -> None:
+    """Note, in a transaction, that no index takes a chunk. The index is told to delete what it has
+    under this id, which is an older version."""
+    found = ledger.db.execute(
+        "INSERT OR REPLACE INTO unindexed SELECT collection, id, ?3 FROM chunks"
+        " WHERE collection = ?1 AND id = ?2",
+        (collection, id, reason),
+    )
+    if found.rowcount:
+        ledger.log_changes(collection, [id], "upsert")
+
+
 def all_unindexed(ledger: Ledger) -> list[dict[str, str]]:
     """What no index takes, and why, as ``{collection, id, reason}``."""
     with translated(ledger.path):

@@ -13,6 +13,8 @@ from thoth_core.locks import FileLock, holder
 
 #: Seconds that an owner which is ending gets.
 PATIENCE = 10.0
+#: The same for an index process, which is started again if that was too short.
+INDEX_PATIENCE = 2.0
 INDEX_LOCK = "lock-index"
 
 
@@ -44,9 +46,10 @@ def own(data_dir: Path, patience: float = PATIENCE) -> FileLock:
     return lock
 
 
-def own_index(data_dir: Path, patience: float = PATIENCE) -> FileLock:
+def own_index(data_dir: Path, patience: float = INDEX_PATIENCE) -> FileLock:
     """The lock of the index in ``data_dir``, for one index process at a time, waited for: whoever
-    has it ends as soon as the call that it is in does. :class:`OSError`."""
+    has it ends as soon as the call that it is in does. :class:`TimeoutError` after ``patience``
+    seconds."""
     lock = FileLock(data_dir / INDEX_LOCK)
     deadline = time.monotonic() + patience
     while not lock.acquire():

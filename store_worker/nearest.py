@@ -57,9 +57,11 @@ def matching(
     if reply is None:
         return matching_now(store, collection, ids, where, document)
     extra = _let_through(store, collection, where, document)
-    found: list[str] = reply.body["ids"]
     wanted = None if ids is None else set(ids)
-    return found + [id for id in extra if wanted is None or id in wanted]
+    extra = [id for id in extra if wanted is None or id in wanted]
+    # The index may still have an older version of what it does not take.
+    left_out = ledger_queries.unindexed(store.ledger, collection.id)
+    return [id for id in reply.body["ids"] if id not in left_out] + extra
 
 
 def matching_now(
@@ -82,6 +84,7 @@ def _by_index(
     where_document: Filter,
 ) -> list[Ranked] | None:
     extra = _let_through(store, collection, where, where_document)
+    left_out = ledger_queries.unindexed(store.ledger, collection.id)
     results: list[Ranked] = [[] for _ in queries]
     pending, n = list(range(len(queries))), k + OVERFETCH
     while pending:
@@ -102,7 +105,8 @@ def _by_index(
         vectors = ledger_queries.vectors_of(store.ledger, collection.id, [*ids, *extra])
         short = []
         for query, each in zip(pending, found, strict=True):
-            live = [id for id in dict.fromkeys([*each, *extra]) if id in vectors]
+            taken = [id for id in each if id not in left_out]
+            live = [id for id in dict.fromkeys([*taken, *extra]) if id in vectors]
             if len(live) < k and len(each) >= n:
                 # It still has rows that the ledger has no more.
                 short.append(query)

@@ -96,6 +96,11 @@ class Recovery:
         suspected."""
         return self.stage is Stage.SERVING and not self.fills and not self._paused_until
 
+    def waits(self, now: float) -> bool:
+        """Whether it is not to be asked anything yet, because the disk or the ledger could not be
+        used."""
+        return now < self._paused_until
+
     @property
     def wakes_at(self) -> float | None:
         """When :meth:`next` may have something new though nothing happened."""
@@ -111,7 +116,7 @@ class Recovery:
             return Spawn() if at.now >= self._retry_at else None
         if self.stage is Stage.DAMAGED:
             return SetAside(self.reason)
-        if at.now < self._paused_until:
+        if self.waits(at.now):
             return None
         self._paused_until = 0.0
         if self.stage is Stage.CHECKING:
@@ -261,10 +266,22 @@ class Recovery:
         self._again = True
         return None
 
+    def not_begun(self, now: float, reason: str) -> None:
+        """The process ended before it looked at the index: that says nothing of the index."""
+        self.reason, self.stage, self.trusted = reason, Stage.DOWN, False
+        self._retry_at = now + self.policy.storage_retry
+
     def died(
-        self, now: float, op: str, signal: str | None, in_hand: Mapping[int, Sequence[str]]
+        self,
+        now: float,
+        op: str,
+        signal: str | None,
+        in_hand: Mapping[int, Sequence[str]],
+        *,
+        memory: bool = True,
     ) -> None:
-        """The process ended while it was at ``op``, having ``in_hand`` to write."""
+        """The process ended while it was at ``op``, having ``in_hand`` to write. ``memory``: the
+        kernel may have ended it for want of memory."""
         policy = self.policy
         native = signal in NATIVE
         self._compare = True
@@ -274,7 +291,7 @@ class Recovery:
         )
         if op in OPENING:
             kind = "native" if native else "killed" if signal in KILLED else "other"
-            self._opening[kind] += 1
+            self._opening[kind] += kind != "killed" or memory
             limits = (
                 ("native", policy.native_opening_deaths),
                 ("killed", policy.killed_opening_deaths),

@@ -24,7 +24,7 @@ class Policy:
     #: The index was checked before it is opened, so once may have been chance.
     native_opening_deaths: int = 2
     other_opening_deaths: int = 2
-    #: Somebody who kills harms nothing, but a machine that runs out of memory looks the same.
+    #: Somebody who kills harms nothing. An index that takes all memory does, each time.
     killed_opening_deaths: int = 5
     writing_deaths: int = 4
     searching_deaths: int = 3

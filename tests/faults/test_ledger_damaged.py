@@ -113,6 +113,19 @@ def test_a_start_says_what_is_wrong_and_leaves_all_as_it_is(
     assert json.loads(done.stdout)["error"]["code"] == "ledger_damaged"
 
 
+def test_a_page_that_the_verification_meets_stops_the_store_too(service: RealService) -> None:
+    service.start()
+    path = ledger(service)
+    with service.client() as thoth:
+        assert thoth.verify()["findings"] == []
+        garble(path, path.stat().st_size // PAGE // 2)
+        with pytest.raises(LedgerDamaged):
+            thoth.verify(deadline=60)
+        with pytest.raises(LedgerDamaged):
+            thoth.count("more")
+    service.stop()
+
+
 def test_a_page_that_a_call_meets_stops_the_store_for_good(service: RealService) -> None:
     path = ledger(service)
     garble(path, path.stat().st_size // PAGE // 2)

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from store_worker import index_child, index_talk, keeper
+from store_worker.locks import INDEX_LOCK
 from tests.integration.store_double import StoreRoom
+from tests.support.service import wait_for
+from thoth_core.locks import FileLock
 
 RNG = np.random.default_rng(21)
 IDS = [f"id{i}" for i in range(60)]
@@ -70,6 +73,73 @@ def test_a_row_that_ends_whatever_index_takes_it_costs_the_others_nothing(places
         store.upsert(["id41"], vectors[41:42], texts=["harmless"])
         store.healthy()
         assert store.index()["unindexed"] == []
+
+
+def test_an_older_version_of_a_row_that_no_index_takes_is_not_found(places):
+    vectors = rows(60)
+    with StoreRoom(*places, settings={"faults": True}) as store:
+        store.upsert(IDS, vectors, texts=["fine"] * 60, metadatas=[{"kind": "old"}] * 60)
+        store.healthy()
+        text = ["now it says !index-abort"]
+        store.upsert(["id41"], vectors[41:42], texts=text, metadatas=[{"kind": "new"}])
+        store.healthy(90)
+        assert [row["id"] for row in store.index()["unindexed"]] == ["id41"]
+        for kind, there in (("old", False), ("new", True)):
+            where = {"kind": kind}
+            hits = store.search(vectors[41:42], k=60, where=where)[0]
+            assert ("id41" in [hit["id"] for hit in hits]) == there
+            ids = store.get(where=where).body["ids"]
+            assert ("id41" in ids) == there
+            assert len(ids) == len(set(ids))
+        store.stop("drain")
+    # Nor has the index anything left of it.
+    import chromadb
+
+    client = chromadb.PersistentClient(str(places[0] / "chroma"))
+    collection = client.get_collection("notes", embedding_function=None)
+    assert sorted(collection.get()["ids"]) == sorted(set(IDS) - {"id41"})
+    client.close()
+
+
+def test_an_index_that_another_process_has_is_waited_for(places):
+    vectors = rows(60)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS, vectors)
+        store.healthy()
+    lock = FileLock(places[0] / INDEX_LOCK)
+    assert lock.acquire()
+    with StoreRoom(*places, incarnation="two") as store:
+        assert found(store, vectors) == IDS[::5]
+
+        def tried_again() -> bool:
+            return store.index().get("index", {}).get("restarts", 0) >= 2
+
+        wait_for(tried_again, 60, "it was tried again")
+        assert str(os.getpid()) in store.index()["index"]["reason"]
+        lock.release()
+        store.healthy()
+        assert store.index()["index"]["generation"] == 1
+
+
+def test_a_verification_while_the_index_is_filled_leaves_it_alone(places):
+    vectors = rows(6000)
+    ids = [f"id{i}" for i in range(6000)]
+    with StoreRoom(*places) as store:
+        for at in range(0, 6000, 500):
+            store.upsert(ids[at : at + 500], vectors[at : at + 500])
+        store.healthy()
+    shutil.rmtree(places[0] / "chroma")
+    with StoreRoom(*places, incarnation="two") as store:
+
+        def filled() -> bool:
+            progress = (store.index().get("index") or {}).get("progress")
+            return progress is not None and progress["done"] >= 500
+
+        wait_for(filled, 60, "some rows are in the index")
+        report = store.call("verify", {}).body
+        assert (report["findings"], report["index_state"]) == ([], "rebuilding")
+        store.healthy(60)
+        assert store.index()["index"]["generation"] == 1
 
 
 def test_a_damaged_index_is_rebuilt_while_everything_is_found(places):

@@ -37,6 +37,7 @@ class World:
         poison: frozenset[int] = frozenset(),
         indexed: bool = True,
         fate: Fate = lambda op: "",
+        memory: bool = False,
     ) -> None:
         self.recovery = recovery
         self.rows = rows
@@ -47,6 +48,7 @@ class World:
         self.applied = self.last = 0
         self.log: dict[int, int] = {}
         self.fate = fate
+        self.memory = memory
         self.now = 0.0
         self.alive = False
         self.asides = 0
@@ -97,10 +99,15 @@ class World:
             if step is not None:
                 self.alive = False
             return
+        if fate == "not begun":
+            self.alive = False
+            self.recovery.not_begun(self.now, "somebody else has it")
+            return
         if fate:
             self.alive = False
             self.deaths += 1
-            self.recovery.died(self.now, ask.op, fate, {COLLECTION: [str(r) for r in in_hand]})
+            hand = {COLLECTION: [str(r) for r in in_hand]}
+            self.recovery.died(self.now, ask.op, fate, hand, memory=self.memory)
             while self.recovery.hopeless:
                 [id] = self.recovery.hopeless.pop().ids
                 self.hopeless.add(int(id))
@@ -212,6 +219,27 @@ def test_a_kill_from_outside_never_loses_a_good_index(op):
     assert world.asides == 0
 
 
+@pytest.mark.parametrize("op", ["verify", "plan", "reconcile", "sample"])
+def test_only_a_lack_of_memory_makes_many_kills_in_opening_the_fault_of_the_index(op):
+    deaths = [(op, "SIGKILL")] * 12
+    world = World(Recovery(), 10, fate=fated(*deaths))
+    world.run()
+    world.check()
+    assert (world.deaths, world.asides) == (12, 0)
+    world = World(Recovery(), 10, fate=fated(*deaths), memory=True)
+    world.run()
+    world.check()
+    assert world.asides == 2
+
+
+def test_a_process_that_could_not_begin_says_nothing_of_the_index():
+    world = World(Recovery(), 10, fate=fated(*[("verify", "not begun")] * 20))
+    world.run()
+    world.check()
+    assert world.asides == 0
+    assert world.now >= 20 * Policy().storage_retry
+
+
 def test_damaged_files_are_never_opened():
     opened: list[str] = []
 
@@ -299,7 +327,7 @@ def test_a_new_index_is_healthy_though_writes_never_pause(poison):
 def test_whatever_dies_in_between_it_comes_to_rest_with_everything(seed, rows, rate):
     chance = random.Random(seed)
     world = World(Recovery(), rows)
-    ends = ["SIGKILL", "SIGSEGV", "SIGABRT", "failed", "SIGTERM"]
+    ends = ["SIGKILL", "SIGSEGV", "SIGABRT", "failed", "SIGTERM", "exit"]
 
     def fate(op: str) -> str:
         if world.deaths > 200 or chance.random() > rate:
@@ -312,6 +340,10 @@ def test_whatever_dies_in_between_it_comes_to_rest_with_everything(seed, rows, r
             world.write(chance.randint(1, rows + 50))
         if chance.random() < 0.01:
             world.damaged = True
+        serves = world.recovery.stage is Stage.SERVING and not world.recovery.fills
+        if serves and chance.random() < 0.02:
+            world.recovery.check()
+        world.memory = chance.random() < 0.5
         world.step()
     world.fate = lambda op: ""
     world.run(20_000)

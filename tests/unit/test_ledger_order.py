@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store_worker import ledger_chunks, ledger_collections, ledger_queries
+from store_worker import ledger_chunks, ledger_collections, ledger_queries, ledger_staging
 from store_worker.ledger import EPOCH_SHIFT, Ledger
 from store_worker.ledger_chunks import Row
+from store_worker.ledger_queries import one_moment
 from thoth_core.errors import CollectionNotFound
 
 MODEL = {"name": "fake/1", "dimension": 1}
@@ -196,6 +197,60 @@ def test_tombstones_of_epochs_that_nothing_can_come_from_are_pruned(tmp_path):
         kept = {id for (id,) in ledger.db.execute("SELECT id FROM tombstones")}
         ledger.close()
     assert kept == {"dead-second", "dead-third"}
+
+
+def test_a_run_that_outlives_two_supervisors_does_not_undo_a_later_one(tmp_path):
+    """Though the document of the later run is no longer whole."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = Ledger.open(path, "first")
+
+    def number(count: int) -> int:
+        return (ledger.epoch << EPOCH_SHIFT) + count
+
+    older, newer = number(1), number(2)
+    with ledger.transaction():
+        collection = ledger_collections.for_write(ledger, "notes", number(3), MODEL)
+        for stage, id in ((older, "old"), (newer, "new")):
+            ledger_staging.begin(ledger, stage, 1.0)
+            staged = [row(id, source="s")]
+            ledger_staging.stage_rows(ledger, collection, stage, stage, staged, 1.0)
+        ledger_staging.commit(ledger, collection, number(5), newer, "s", "hash", ["new"])
+        ledger_chunks.upsert(ledger, collection, number(6), [row("new", "touched", "s")])
+    for service in ("second", "third"):
+        ledger.close()
+        ledger = Ledger.open(path, service)
+    with ledger.transaction():
+        ledger_staging.commit(ledger, collection, older, older, "s", "hash", ["old"])
+    assert texts(ledger) == {"new": "touched"}
+    ledger.close()
+
+
+def test_who_reads_is_not_waited_for_when_the_log_is_folded_in(tmp_path):
+    ledger = Ledger.open(tmp_path / "ledger.sqlite3", "service")
+    upsert(ledger, 1, row("a"))
+    reader = Ledger.reader(ledger.path)
+    with one_moment(reader):
+        assert texts(reader) == {"a": "t"}
+        ledger.tidy()
+        assert ledger.untidy
+    ledger.tidy()
+    assert not ledger.untidy
+    reader.close()
+    ledger.close()
+
+
+def test_only_a_chunk_that_is_there_is_left_out_of_the_index(ledger):
+    upsert(ledger, 1, row("a"))
+    last = ledger.last_change()
+    collection = ledger_collections.require(ledger, "notes").id
+    with ledger.transaction():
+        ledger_queries.leave_out(ledger, collection, "gone", "it ends the process")
+        ledger_queries.leave_out(ledger, collection + 1, "a", "it ends the process")
+        assert ledger.last_change() == last
+        ledger_queries.leave_out(ledger, collection, "a", "it ends the process")
+    assert ledger_queries.unindexed(ledger, collection) == {"a"}
+    # The index is told: it may have an older version.
+    assert [id for _, _, id in ledger.pending(last, 10)] == ["a"]
 
 
 def test_a_rename_that_arrives_late_leaves_a_later_collection_of_that_name_alone(ledger):
