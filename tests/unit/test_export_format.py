@@ -100,6 +100,13 @@ def chunks_file(**more: Any) -> Callable[[dict[str, Any]], Any]:
         (collection(dimension=3), "another dimension than its model"),
         (collection(dimension=None, model=None), "no dimension"),
         (collection(dimension=True), "dimension"),
+        (collection(dimension=2**62, model=None, chunks=0), "dimension"),
+        (collection(dimension=0, model=None, chunks=0), "dimension"),
+        (collection(dimension=None, model={"name": "m"}, chunks=0), "model without its dimension"),
+        (
+            collection(dimension=1, model={"name": "m", "dimension": True}, chunks=0),
+            "model without its dimension",
+        ),
         (collection(space="hamming"), "space"),
         (collection(chunks=-1), "-1 chunks"),
         (collection(documents=1.5), "documents"),
@@ -194,6 +201,9 @@ def test_a_line_that_cannot_be_a_row_is_named(bad: bytes, says: str) -> None:
         read(line(id="fine"), bad)
     assert "line 2 of 000.jsonl" in caught.value.message
     assert caught.value.details["line"] == 2
+    # One cause and one fix are told, its own.
+    words = str(caught.value)
+    assert (words.count("cause: "), words.count("fix: ")) == (1, 1)
 
 
 def test_a_vector_cannot_be_computed_by_no_model() -> None:

@@ -23,6 +23,8 @@ FORMAT_VERSION = 1
 IMPORT_PREFIX = "thoth-import-"
 #: A manifest has about 600 bytes a collection.
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+#: As in Chroma's own files. Arrays are made by it.
+MAX_DIMENSION = 1_000_000
 SPACES = ("cosine", "l2", "ip")
 
 _NAME = re.compile(r"\d{3,6}(\.documents)?\.jsonl")
@@ -141,8 +143,14 @@ def _collection(value: Any, where: str) -> CollectionEntry:
         raise _bad(f"{where} has the space {shown(space)}")
     if dimension is not None:
         dimension = _whole(value, "dimension", where)
-    if model is not None and model.get("dimension") != dimension:
-        raise _bad(f"{where} has another dimension than its model")
+        if not 1 <= dimension <= MAX_DIMENSION:
+            raise _bad(f"{where} has the dimension {dimension:,}, not 1 to {MAX_DIMENSION:,}")
+    if model is not None:
+        # True equals 1 and is none.
+        if type(model.get("dimension")) is not int:
+            raise _bad(f"{where} has a model without its dimension")
+        if model["dimension"] != dimension:
+            raise _bad(f"{where} has another dimension than its model")
     chunks = _whole(value, "chunks", where)
     if chunks and not dimension:
         raise _bad(f"{where} has chunks and no dimension")

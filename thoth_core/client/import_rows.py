@@ -73,8 +73,10 @@ def array(entry: CollectionEntry, batch: Batch) -> Vectors:
             try:
                 check_vectors(np.array([row]), entry.dimension)
             except (ValueError, InvalidInput) as worse:
-                raise _bad(entry, batch.first + place, f"has a bad vector: {worse}") from problem
-        raise _bad(entry, batch.first, f"and those after it have bad vectors: {problem}") from None
+                what = f"has a bad vector: {_words(worse)}"
+                raise _bad(entry, batch.first + place, what) from problem
+        what = f"and those after it have bad vectors: {_words(problem)}"
+        raise _bad(entry, batch.first, what) from None
     return vectors
 
 
@@ -124,6 +126,11 @@ def _parsed(name: str, number: int, line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _damaged(name, number, "is no JSON object")
     return value
+
+
+def _words(problem: ValueError | InvalidInput) -> str:
+    # An error of ours as a string has its cause and its fix with it.
+    return problem.message if isinstance(problem, InvalidInput) else str(problem)
 
 
 def _bad(entry: CollectionEntry, number: int, what: str) -> ExportDamaged:
