@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError
 from itertools import chain, islice
@@ -28,13 +29,20 @@ from thoth_core.client.connection import Connection
 from thoth_core.client.import_rows import BATCH_ROWS
 from thoth_core.client.requests import Request, single
 from thoth_core.client.rescue_model import Known
-from thoth_core.client.rescue_read import begun, choose, counted, opened, read, report_on
+from thoth_core.client.rescue_read import (
+    begun,
+    check_free,
+    choose,
+    counted,
+    opened,
+    read,
+    report_on,
+)
 from thoth_core.client.rescue_report import RescuedCollection, RescueReport
 from thoth_core.client.rescue_send import Line, Sender
 from thoth_core.client.stock_child import StockChild
 from thoth_core.client.transfer import OnChunks, Transfer
 from thoth_core.errors import (
-    CollectionExists,
     Conflict,
     InvalidInput,
     ModelMismatch,
@@ -81,7 +89,7 @@ class Rescue(Transfer):
 
     def _all(self, source: Source, wanted: list[str] | None, as_name: str | None) -> RescueReport:
         chosen = choose(source, wanted, as_name)
-        self._check_free(source, chosen)
+        check_free(source, chosen, {each.name for each in self._ask(self._calls.collections())})
         if self._model is not None:
             self._check_running(self._model)
         report = report_on(source)
@@ -96,18 +104,6 @@ class Rescue(Transfer):
         if parts:
             self._finish(parts)
         return report
-
-    def _check_free(self, source: Source, chosen: list[tuple[Collection, str]]) -> None:
-        there = {each.name for each in self._ask(self._calls.collections())}
-        for collection, target in chosen:
-            if target in there:
-                raise CollectionExists(
-                    f"there is a collection {target!r} already",
-                    cause="a rescue never changes one that is there",
-                    fix=f"thoth rescue {source.directory} --collection {collection.name}"
-                    " --as ANOTHER-NAME",
-                    collection=target,
-                )
 
     # -- one collection -----------------------------------------------------------------------
 
@@ -202,8 +198,9 @@ class Rescue(Transfer):
             raise ModelNotRunning(
                 f"the service runs {name}, the rescue is told that the vectors are of {model}",
                 cause="a data directory has one service, and that service one model",
-                fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={model} thoth-supervisor"
-                " start; or leave --model out: the vectors then come in as your own",
+                fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={shlex.quote(model)} "
+                "thoth-supervisor start; or leave --model out: the vectors then come in as your"
+                " own",
             )
 
     def _came(self, rows: int) -> None:

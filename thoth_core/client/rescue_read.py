@@ -6,8 +6,10 @@ Needs no service.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +22,7 @@ from thoth_core.client import rescue_rows
 from thoth_core.client.archive_format import IMPORT_PREFIX
 from thoth_core.client.arguments import listed
 from thoth_core.client.rescue_report import RescuedCollection, RescueReport
-from thoth_core.errors import CollectionNotFound, InvalidInput, StorageError
+from thoth_core.errors import CollectionExists, CollectionNotFound, InvalidInput, StorageError
 
 T = TypeVar("T")
 
@@ -130,7 +132,7 @@ def unreadable(path: Path, cause: str) -> StorageError:
     return StorageError(
         f"the Chroma directory {path} cannot be read",
         cause=cause,
-        fix=f"ls -la {path}; df -h /tmp",
+        fix=f"ls -la {shlex.quote(str(path))}; df -h /tmp",
         path=str(path),
     )
 
@@ -138,36 +140,86 @@ def unreadable(path: Path, cause: str) -> StorageError:
 def choose(
     source: Source, wanted: list[str] | None, as_name: str | None
 ) -> list[tuple[Collection, str]]:
-    """The collections that are wanted, each with the name that it is to have."""
-    there = [each for each in source.collections if not each.name.startswith(HALF_DONE)]
-    names = {each.name for each in there}
+    """The collections that are wanted, each with the name that it is to have. One is named by the
+    name that it has, or, of several with the same, by the one that it would get."""
+    named = _named(source)
+    names = {each.name for each, _ in named}
+    known = names | {target for _, target in named}
     for name in wanted or ():
-        if name not in names:
+        if name not in known:
             raise CollectionNotFound(
                 f"there is no collection {name!r} in {source.directory}",
                 cause="it has: " + (", ".join(sorted(names)[:20]) or "none"),
                 fix="name one of these, or leave --collection out to bring all in",
                 collection=name,
             )
-    chosen = [each for each in there if wanted is None or each.name in wanted]
+    chosen = [
+        (each, target)
+        for each, target in named
+        if wanted is None or each.name in wanted or target in wanted
+    ]
     if as_name is not None:
         validation.check_collection_name(as_name)
+        if len(chosen) > 1 and wanted is not None:
+            chosen = [(each, target) for each, target in chosen if target in wanted] or chosen
         if len(chosen) != 1:
             raise InvalidInput(
                 f"{len(chosen)} collections cannot have the one name {as_name!r}",
                 fix="name the one that is wanted: --collection NAME",
             )
-        return [(chosen[0], as_name)]
-    taken: set[str] = set()
-    targets = []
-    for each in chosen:
-        # Two databases of one directory may have the same name in them.
-        target = each.name if each.name not in taken else f"{each.name}-{each.database}"
+        return [(chosen[0][0], as_name)]
+    for each, target in chosen:
         try:
             validation.check_collection_name(target)
         except InvalidInput as problem:
-            problem.fix = f"thoth rescue {source.directory} --collection {each.name} --as NAME"
+            problem.fix = f"{_command(source, each, named)} --as NAME"
             raise
+    return chosen
+
+
+def check_free(source: Source, chosen: list[tuple[Collection, str]], there: set[str]) -> None:
+    """:class:`CollectionExists` if one of the names is among those that are ``there``."""
+    for collection, target in chosen:
+        if target in there:
+            raise CollectionExists(
+                f"there is a collection {target!r} already",
+                cause="a rescue never changes one that is there",
+                fix=f"{_command(source, collection, _named(source))} --as ANOTHER-NAME",
+                collection=target,
+            )
+
+
+def _named(source: Source) -> list[tuple[Collection, str]]:
+    """All collections, each with a name of its own: several databases of one directory may have the
+    same name in them."""
+    there = [each for each in source.collections if not each.name.startswith(HALF_DONE)]
+    names = {each.name for each in there}
+    taken: set[str] = set()
+    found = []
+    for each in there:
+        target = each.name
+        if target in taken:
+            # Nor the name that another has by itself.
+            free = (name for name in _others(each) if name not in taken and name not in names)
+            target = next(free)
         taken.add(target)
-        targets.append((each, target))
-    return targets
+        found.append((each, target))
+    return found
+
+
+def _others(collection: Collection) -> Iterator[str]:
+    base = f"{collection.name}-{collection.database}"
+    try:
+        validation.check_collection_name(base)
+        yield base
+    except InvalidInput:
+        base = collection.name
+    yield from (f"{base}-{number}" for number in count(2))
+
+
+def _command(source: Source, collection: Collection, named: list[tuple[Collection, str]]) -> str:
+    """The beginning of the command that brings in this one alone."""
+    [target] = [target for each, target in named if each is collection]
+    alone = sum(each.name == collection.name for each, _ in named) == 1
+    folder, name = str(source.directory), collection.name if alone else target
+    return f"thoth rescue {shlex.quote(folder)} --collection {shlex.quote(name)}"
