@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from cli.options import Options, common
-from thoth_core.errors import EXIT_PARTLY
+from thoth_core.errors import EXIT_PARTLY, InvalidInput
+
+#: A ledger, and what SQLite keeps beside it.
+_BESIDE = ("", "-wal", "-shm", "-journal")
 
 
 @click.command()
@@ -21,8 +25,10 @@ def salvage(options: Options, ledger: Path, file: Path) -> int:
     LEDGER is the folder with ledger.sqlite3 in it, or that file; nothing is written there, and no
     service is needed. Exits with 3 if something could not be read.
     """
+    from thoth_core.ledger_salvage import NAME
     from thoth_core.ledger_salvage import salvage as work
 
+    _check_target(ledger / NAME if ledger.is_dir() else ledger, file)
     report, output = work(ledger, file), options.output
     if output.json:
         output.document(
@@ -44,5 +50,18 @@ def salvage(options: Options, ledger: Path, file: Path) -> int:
             if report.whole
             else f"lost: {lost} chunks ({report.gaps} unreadable places, {report.garbled} garbled)"
         )
-        output.note(f"bring it in: thoth import {file}")
+        output.note(f"bring it in: thoth import {shlex.quote(str(file))}")
     return 0 if report.whole else EXIT_PARTLY
+
+
+def _check_target(ledger: Path, file: Path) -> None:
+    for suffix in _BESIDE:
+        part = ledger.with_name(ledger.name + suffix)
+        # One that is not there yet would be taken for a part of the ledger later.
+        same = file.resolve() == part.resolve()
+        if same or (file.exists() and part.exists() and file.samefile(part)):
+            raise InvalidInput(
+                f"{file} is a part of the ledger that is to be read",
+                cause="what is saved takes the place of the file that it is written to",
+                fix="name another file",
+            )

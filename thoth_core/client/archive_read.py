@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shlex
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -162,6 +163,6 @@ def _translated(path: Path, name: str) -> Iterator[None]:
         raise StorageError(
             f"the export could not be read: {path}",
             cause=problem.strerror or str(problem),
-            fix=f"ls -l {path}",
+            fix=f"ls -l {shlex.quote(str(path))}",
             path=str(path),
         ) from problem

@@ -190,7 +190,7 @@ class Reembed(Transfer):
 
 def command(name: str, model: str) -> str:
     """The command that embeds a collection anew."""
-    return f"thoth collections reembed {name} --model {shlex.quote(model)}"
+    return f"thoth collections reembed {shlex.quote(name)} --model {shlex.quote(model)}"
 
 
 def named(model: str) -> str:
