@@ -24,7 +24,7 @@ import numpy as np
 import orjson
 
 from thoth_core import __version__
-from thoth_core.chroma_dir.database_salvage import Reader, filled_copy, missing_pages
+from thoth_core.chroma_dir.database_salvage import Reader, filled_copy
 from thoth_core.client.archive_format import (
     IMPORT_PREFIX,
     CollectionEntry,
@@ -90,9 +90,9 @@ def salvage(folder: Path, target: Path) -> Salvaged:
 
 
 def _readable(path: Path, stack: contextlib.ExitStack) -> Path:
-    """The file, or a copy of one that was cut short: of that SQLite would read zeros where the rest
-    of a row was."""
-    if not path.is_file() or not missing_pages(path):
+    """A copy with its log: SQLite writes beside what it reads, and where it cannot it reads nothing
+    of the log. What was cut short is filled in: there SQLite would read zeros."""
+    if not path.is_file():
         return path
     try:
         folder = tempfile.TemporaryDirectory(prefix="thoth-salvage-")
@@ -103,7 +103,7 @@ def _readable(path: Path, stack: contextlib.ExitStack) -> Path:
             shutil.copyfile(log, copy.with_name(log.name))
     except OSError as problem:
         raise StorageError(
-            f"the ledger {path} was cut short, and cannot be copied to be read",
+            f"the ledger {path} cannot be copied to be read",
             cause=problem.strerror or str(problem),
             fix="df -h /tmp; set TMPDIR to a folder with more room than the ledger takes",
         ) from problem
@@ -113,25 +113,17 @@ def _readable(path: Path, stack: contextlib.ExitStack) -> Path:
 def _opened(path: Path, readable: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise _hopeless(path, "there is no such file")
-    problem: sqlite3.Error | None = None
-    # The second reads the file alone, where the folder cannot be written: what is only in the
-    # write-ahead log is not seen then.
-    for parameters in ("mode=ro", "mode=ro&immutable=1"):
-        db = sqlite3.connect(
-            f"{readable.absolute().as_uri()}?{parameters}", uri=True, isolation_level=None
-        )
-        try:
-            db.execute("PRAGMA trusted_schema = OFF")
-            # Otherwise SQLite reads nothing of a file with fewer pages than its header says.
-            db.execute("PRAGMA writable_schema = ON")
-            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error as error:
-            db.close()
-            problem = error
-            continue
-        db.text_factory = bytes
-        return db
-    raise _hopeless(path, f"SQLite: {problem}")
+    db = sqlite3.connect(f"{readable.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    try:
+        db.execute("PRAGMA trusted_schema = OFF")
+        # Otherwise SQLite reads nothing of a file with fewer pages than its header says.
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as problem:
+        db.close()
+        raise _hopeless(path, f"SQLite: {problem}") from problem
+    db.text_factory = bytes
+    return db
 
 
 def _hopeless(path: Path, cause: str) -> StorageError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from thoth_core.chroma_dir import database
 from thoth_core.chroma_dir.catalog import DELETE, UPSERT, Catalog, merged
+from thoth_core.chroma_dir.files import segment_folder
 
 #: Makes a directory and prints what Chroma gives for it.
 PROGRAM = """
@@ -66,6 +69,31 @@ def test_rows_texts_and_metadata(made: tuple[Path, dict[str, Any]]) -> None:
             assert _types(found) == _types(expected[each.name])
             assert catalog.count(each) == len(found)
             assert list(catalog.ids(each)) == list(found)
+
+
+def test_who_writes_meanwhile_is_not_kept_waiting(
+    made: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    with database.opened(folder) as db:
+        catalog = Catalog(db)
+        for collection in catalog.collections():
+            for each in (catalog.rows(collection), catalog.log(collection)):
+                if next(each, None) is None:
+                    continue
+                # In the middle of reading.
+                writer = sqlite3.connect(folder / database.NAME, timeout=0)
+                writer.execute("BEGIN EXCLUSIVE")
+                writer.execute("ROLLBACK")
+                writer.close()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../x", "/tmp", "x/y", "a" * 32])
+def test_a_segment_leads_nowhere_but_into_the_directory(tmp_path: Path, name: str) -> None:
+    assert segment_folder(tmp_path, name) is None
+    mine = "0b1c7d0e-8a5c-4a53-9b60-6f2f4d9f8f11"
+    assert segment_folder(tmp_path, mine) == tmp_path / mine
 
 
 def test_collections_and_their_spaces(made: tuple[Path, dict[str, Any]]) -> None:

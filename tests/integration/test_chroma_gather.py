@@ -61,6 +61,9 @@ def gathered(directory: Path) -> Got:
             assert len(got.rows[each.name]) == len(rows)
             assert found.space == BOTH[each.name].space if each.name in BOTH else True
             got.notes[each.name] = found.closing_notes()
+            # Read again it says the same.
+            assert sum(1 for _ in found.rows()) == len(rows)
+            assert found.closing_notes() == got.notes[each.name]
             found.close()
         got.salvaged = source.salvaged
     return got

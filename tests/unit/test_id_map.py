@@ -104,6 +104,10 @@ def test_nothing_in_it_runs(tmp_path: Path, protocol: int) -> None:
         b"\x80\x04" + b"N" * 10_000_000 + b".",
         b"I" + b"9" * 1_000_000 + b"\n.",  # a number that takes for ever to read
         b"\x80\x04}\x94h\x00h\x00s.",  # a map that is its own key
+        # A tuple in a tuple as a key, whose hash takes 2^60 steps; and one that ends the stack.
+        b"\x80\x04}N" + b"\x94h\x00h\x00\x86" * 60 + b"Ns.",
+        b"\x80\x04}N" + b"\x85" * 300_000 + b"Ns.",
+        b"\x80\x04}(N" + b"\x85" * 300_000 + b"Nu.",
         b"cbuiltins\nlist\n.",
         b"",
         b".",
@@ -116,6 +120,8 @@ def test_what_would_fill_memory_or_time_is_refused(hostile: bytes) -> None:
     with pytest.raises(Damaged):
         id_map.load(hostile, 10)
     assert time.monotonic() - start < 2
+    # Reading what can be read of it comes to an end as well.
+    assert id_map.salvage(hostile) == {}
 
 
 def test_a_map_that_contradicts_itself_is_refused() -> None:

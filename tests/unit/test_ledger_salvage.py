@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ import pytest
 
 from store_worker.ledger import Ledger
 from tests.unit.test_ledger_guard import PAGE, garbled, root_of
+from thoth_core.chroma_dir.database_salvage import Reader
 from thoth_core.client.archive_read import Archive
 from thoth_core.errors import StorageError
 from thoth_core.ids import text_hash
@@ -110,6 +112,86 @@ def test_everything_of_a_healthy_ledger(path: Path, tmp_path: Path) -> None:
     assert as_written(chunks)
     assert documents[0]["source"] == "s0"
     assert path.read_bytes() == before
+
+
+def test_what_only_the_log_has_is_read_and_nothing_is_written_beside_it(
+    path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    writer = sqlite3.connect(path)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    writer.execute("DELETE FROM chunks WHERE row > 1900 AND collection = 1")
+    writer.commit()
+    for each in ("ledger.sqlite3", "ledger.sqlite3-wal"):
+        shutil.copyfile(tmp_path / each, folder / each)
+    writer.close()
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    assert before["ledger.sqlite3-wal"]
+    report = salvage(folder, tmp_path / "saved.zip")
+    assert report.collections[0]["chunks"] == 1900
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+
+
+@pytest.fixture
+def leaves_of(tmp_path: Path) -> tuple[Path, list[int]]:
+    """A table of 400 rows, about twenty a page, and its leaves in order."""
+    path = tmp_path / "rows.sqlite3"
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA page_size = 4096")
+    db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, text)")
+    db.executemany("INSERT INTO t VALUES (?, ?)", [(i, "x" * 190) for i in range(1, 401)])
+    db.commit()
+    db.close()
+    data = path.read_bytes()
+    leaves = [at for at in range(4096, len(data), 4096) if data[at] == 0x0D]
+    assert len(leaves) >= 18
+    return path, leaves
+
+
+def read_of(path: Path) -> tuple[list[int], Reader]:
+    db = sqlite3.connect(path)
+    reader = Reader(db, "SELECT n, n FROM t WHERE n >= ?")
+    found = [n for (n,) in itertools.islice(reader.rows(), 5000)]
+    db.close()
+    return found, reader
+
+
+def rows_on(path: Path, at: int) -> int:
+    return int.from_bytes(path.read_bytes()[at + 3 : at + 5], "big")
+
+
+def write_at(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def test_a_gap_costs_the_rows_in_it_and_not_one_more(leaves_of: tuple[Path, list[int]]) -> None:
+    path, leaves = leaves_of
+    lost = 0
+    # Readable ones between them, of which none is lost either.
+    for leaf in leaves[3:14:2]:
+        lost += rows_on(path, leaf)
+        write_at(path, leaf, b"\xa5" * 4096)
+    found, reader = read_of(path)
+    assert len(found) == 400 - lost
+    assert found == sorted(set(found))
+    assert (reader.gaps, reader.open_end) == (6, False)
+
+
+def test_a_page_that_stands_where_it_does_not_belong_is_not_read_for_ever(
+    leaves_of: tuple[Path, list[int]],
+) -> None:
+    path, leaves = leaves_of
+    earlier = path.read_bytes()[leaves[2] : leaves[2] + 4096]
+    lost = rows_on(path, leaves[8]) + rows_on(path, leaves[9])
+    write_at(path, leaves[8], earlier)
+    write_at(path, leaves[9], b"\xa5" * 4096)
+    found, _ = read_of(path)
+    assert len(found) == 400 - lost
+    assert found == sorted(set(found))
 
 
 @pytest.mark.parametrize("pages", [1, 3, 40])

@@ -6,6 +6,7 @@ Everything is streamed. The database that is read here is healthy: of a damaged 
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -156,10 +157,15 @@ class Catalog:
 
     def rows(self, collection: Collection) -> Iterator[Row]:
         """All rows, in the order in which they were first written."""
-        query = "SELECT id, embedding_id, seq_id FROM embeddings WHERE segment_id = ? ORDER BY id"
-        cursor = self._db.execute(query, (collection.metadata_segment,))
-        while found := cursor.fetchmany(_ROWS):
+        query = (
+            "SELECT id, embedding_id, seq_id FROM embeddings WHERE segment_id = ? AND id > ?"
+            f" ORDER BY id LIMIT {_ROWS}"
+        )
+        last = -(2**63)
+        # Nothing stays open between two pages: a program that uses the database could not write.
+        while found := self._db.execute(query, (collection.metadata_segment, last)).fetchall():
             rows = {int(number): Row(str(id), _seq(seq)) for number, id, seq in found}
+            last = max(rows)
             self._fill(rows)
             yield from rows.values()
 
@@ -198,22 +204,37 @@ class Catalog:
 
     def log(self, collection: Collection, after: int = 0) -> Iterator[Entry]:
         """The writes to a collection that the log has after entry ``after``, in order."""
-        query = (
-            "SELECT seq_id, operation, id, vector, encoding, metadata FROM embeddings_queue"
-            " WHERE topic LIKE ? ESCAPE '\\' AND seq_id > ? ORDER BY seq_id"
-        )
-        topic = "persistent://%/" + collection.id.replace("_", "\\_").replace("%", "\\%")
-        for seq, operation, id, vector, encoding, changes in self._db.execute(
-            query, (topic, after)
-        ):
-            parsed = _parsed(changes)
-            yield Entry(
-                _seq(seq),
-                int(operation),
-                str(id),
-                _decoded(vector, encoding),
-                parsed if isinstance(parsed, dict) else {},
+        places = [seq for seq in self._logged.get(collection.id, ()) if seq > after]
+        for start in range(0, len(places), _ROWS):
+            some = places[start : start + _ROWS]
+            query = (
+                "SELECT seq_id, operation, id, vector, encoding, metadata FROM embeddings_queue"
+                f" WHERE seq_id IN ({','.join('?' * len(some))}) ORDER BY seq_id"
             )
+            for seq, operation, id, vector, encoding, changes in self._db.execute(
+                query, some
+            ).fetchall():
+                parsed = _parsed(changes)
+                yield Entry(
+                    _seq(seq),
+                    int(operation),
+                    str(id),
+                    _decoded(vector, encoding),
+                    parsed if isinstance(parsed, dict) else {},
+                )
+
+    @functools.cached_property
+    def _logged(self) -> dict[str, list[int]]:
+        """The entries of the log by collection, in order. The log has no index for that, and there
+        may be thousands of collections."""
+        found: dict[str, list[int]] = {}
+        for seq, topic in self._db.execute("SELECT seq_id, topic FROM embeddings_queue"):
+            scheme, _, collection = str(topic).rpartition("/")
+            if isinstance(seq, int) and scheme.startswith("persistent://"):
+                found.setdefault(collection, []).append(seq)
+        for entries in found.values():
+            entries.sort()
+        return found
 
     def applied(self, collection: Collection) -> int:
         """The last entry of the log that the rows have."""

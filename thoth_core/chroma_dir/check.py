@@ -15,7 +15,7 @@ import numpy as np
 
 from thoth_core.chroma_dir import database, graph, hnsw_files, id_map
 from thoth_core.chroma_dir.catalog import DELETE, Catalog, Collection
-from thoth_core.chroma_dir.files import Damaged
+from thoth_core.chroma_dir.files import Damaged, segment_folder
 from thoth_core.chroma_dir.hnsw_files import Segment
 
 #: How long SQLite may look for damage in its own pages: about a gigabyte from a disk.
@@ -90,8 +90,10 @@ def _collection(
     if collection.vector_segment is None or collection.metadata_segment is None:
         yield database.NAME, "has lost one of its segments"
         return
-    # The name comes from a file: it must not lead out of the directory.
-    folder = chroma_dir / Path(collection.vector_segment).name
+    folder = segment_folder(chroma_dir, collection.vector_segment)
+    if folder is None:
+        yield database.NAME, "has a segment whose name is none of Chroma's"
+        return
     if not folder.is_dir():
         if collection.flushed:
             yield f"{folder.name}/", "is missing"

@@ -76,6 +76,11 @@ _INDEXES = (
     "CREATE INDEX s9 ON embeddings_queue (seq_id)",
 )
 _LAST = 2**62
+#: How a place from which can be read is looked for: so many times in steps of this many rows at
+#: most, then in longer and longer ones.
+_PROBES, _SHORT = 2000, 4
+#: What a leaf tells that stands where it does not belong.
+_AGAIN: tuple[Any, ...] = (None,)
 _BATCH = 1000
 #: Places in the header of SQLite's file: the size of a page, and the number of pages.
 _PAGE_SIZE_AT, _PAGE_COUNT_AT = 16, 28
@@ -196,10 +201,18 @@ class Reader:
         while at is not None:
             try:
                 for number, *values in self._db.execute(self._query, (at,)):
-                    yield tuple(values)
-                    at = int(number) + 1
+                    # A leaf that stands where it does not belong tells rows again.
+                    if number >= at:
+                        yield tuple(values)
+                        at = int(number) + 1
                 return
             except sqlite3.DatabaseError:
+                # Python had fetched the row before the garbled one already, and dropped it.
+                first = self._first(at)
+                if first is not None:
+                    yield first[1:]
+                    at = first[0] + 1
+                    continue
                 self.gaps += 1
                 behind = self._behind(max(at, 0))
                 if behind is None:
@@ -210,12 +223,16 @@ class Reader:
 
     def _behind(self, bad: int) -> int | None:
         """The next row number after ``bad`` that can be read from, or None."""
-        step = 1
-        while not self._good(bad + step):
-            step *= 2
-            if step > _LAST:
+        low, high = bad, bad + 1
+        step, probes = 1, 0
+        while not self._good(high):
+            low = high
+            # In short steps first: what can be read between two places is small.
+            probes += 1
+            step = step * 2 if step < _SHORT or probes > _PROBES else step
+            high += step
+            if high > _LAST:
                 return None
-        low, high = bad + step // 2, bad + step
         while high - low > 1:
             middle = (low + high) // 2
             if self._good(middle):
@@ -226,7 +243,21 @@ class Reader:
 
     def _good(self, number: int) -> bool:
         try:
-            self._db.execute(self._query + " LIMIT 1", (number,)).fetchone()
+            return self._next(number) is not _AGAIN
         except sqlite3.DatabaseError:
             return False
-        return True
+
+    def _first(self, number: int) -> tuple[Any, ...] | None:
+        """The row ``number``, or the next one, with its number; None if it cannot be read."""
+        try:
+            found = self._next(number)
+        except sqlite3.DatabaseError:
+            return None
+        return None if not found or found is _AGAIN else found
+
+    def _next(self, number: int) -> tuple[Any, ...]:
+        """The same; empty behind the last one."""
+        found = self._db.execute(self._query + " LIMIT 1", (number,)).fetchone()
+        if found is None:
+            return ()
+        return tuple(found) if found[0] >= number else _AGAIN

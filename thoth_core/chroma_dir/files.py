@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import uuid
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +20,16 @@ class Damaged(Exception):
         super().__init__(f"{file} {reason}")
         self.file = file
         self.reason = reason
+
+
+def segment_folder(directory: Path, segment: str | None) -> Path | None:
+    """Where the index of ``segment`` is, if its name is one that Chroma makes: it comes from a file
+    and must not lead out of the directory."""
+    try:
+        named = str(uuid.UUID(segment or "")) == segment
+    except ValueError:
+        named = False
+    return directory / segment if named and segment else None
 
 
 class Bytes:

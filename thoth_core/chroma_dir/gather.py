@@ -32,7 +32,7 @@ from thoth_core.chroma_dir.catalog import (
 )
 from thoth_core.chroma_dir.check import Finding, check
 from thoth_core.chroma_dir.database_salvage import Loss
-from thoth_core.chroma_dir.files import Damaged
+from thoth_core.chroma_dir.files import Damaged, segment_folder
 from thoth_core.chroma_dir.flushed import Flushed
 from thoth_core.vectors import Vectors
 
@@ -173,6 +173,8 @@ class Gathered:
         self._in_index: dict[str, int] = {}
         self._after_index: dict[str, int] = {}
         self._deleted: set[str] = set()
+        #: Rows that only the index has.
+        self._alone = 0
         try:
             self._read_log()
             if self._index is not None and not self._index.whole:
@@ -198,7 +200,8 @@ class Gathered:
         segment = self.collection.vector_segment
         if self._lossy or segment is None or not self.collection.flushed:
             return False
-        if not (self.directory / Path(segment).name).is_dir():
+        folder = segment_folder(self.directory, segment)
+        if folder is None or not folder.is_dir():
             return False
         return self._index is None or not self._index.whole
 
@@ -209,6 +212,11 @@ class Gathered:
     def closing_notes(self) -> list[str]:
         """What was found out of order while the rows were read."""
         notes, index = list(self.notes), self._index
+        if self._alone:
+            notes.append(
+                f"{self._alone:,} rows are in the index alone: they have no text and no metadata,"
+                " and some may have been deleted"
+            )
         if index is not None:
             notes += index.notes
             if index.garbled:
@@ -220,7 +228,10 @@ class Gathered:
         return notes
 
     def rows(self) -> Iterator[Found]:
-        """All rows, in the order of their first write."""
+        """All rows, in the order of their first write. May be read again."""
+        if self._index is not None:
+            self._index.garbled = self._index.without_length = 0
+        self._alone = 0
         batch: list[Found] = []
         for each in self._bare():
             batch.append(each)
@@ -245,16 +256,10 @@ class Gathered:
                 seen.add(id)
                 yield _changed(id, None, {}, late)
         if self._lossy and self._index is not None:
-            alone = 0
             for id in self._index.labels:
                 if id not in seen and id not in self._deleted:
-                    alone += 1
+                    self._alone += 1
                     yield Found(id, None, {})
-            if alone:
-                self.notes.append(
-                    f"{alone:,} rows are in the index alone: they have no text and no metadata, and"
-                    " some may have been deleted"
-                )
 
     def _with_vectors(self, batch: list[Found]) -> list[Found]:
         self._from_log(batch, self._after_index)
@@ -350,9 +355,8 @@ class Gathered:
         each = self.collection
         if each.vector_segment is None:
             return None
-        # The name comes from a file: it must not lead out of the directory.
-        folder = directory / Path(each.vector_segment).name
-        if not folder.is_dir():
+        folder = segment_folder(directory, each.vector_segment)
+        if folder is None or not folder.is_dir():
             if each.flushed:
                 self.notes.append("the folder of its index is missing")
             return None

@@ -77,6 +77,11 @@ _MARK = _Mark()
 _CLASS = object()
 
 
+#: What keys of a map may be. Of a tuple in a tuple in a tuple the hash has no end.
+_KEYS = {str, int}
+_NO_KEY = "has a key in it that Chroma does not write"
+
+
 class _Machine:
     """Runs the instructions of ``data`` over a stack of plain values."""
 
@@ -190,13 +195,18 @@ class _Machine:
         target = self.stack[-1]
         if type(target) is not dict or len(items) % 2:
             raise _Bad("is garbled")
-        target.update(zip(items[::2], items[1::2], strict=True))
+        keys = items[::2]
+        if not set(map(type, keys)) <= _KEYS:
+            raise _Bad(_NO_KEY)
+        target.update(zip(keys, items[1::2], strict=True))
 
     def set_item(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         target = self.stack[-1]
         if type(target) is not dict:
             raise _Bad("is garbled")
+        if type(key) not in _KEYS:
+            raise _Bad(_NO_KEY)
         target[key] = value
 
     def find(self, module: str, name: str) -> None:
@@ -243,7 +253,8 @@ def _stop(m: _Machine) -> None:
 
 def _long(m: _Machine) -> None:
     length = _u8(m)
-    if length > 16:
+    # One more than a number of 64 bits has: there are many larger ones with the same hash.
+    if length > 9:
         raise _Bad("has a number in it that Chroma does not write")
     m.push(int.from_bytes(m.take(length), "little", signed=True))
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from thoth_core.chroma_dir.catalog import Collection
 from thoth_core.chroma_dir.database import NAME
+from thoth_core.chroma_dir.files import segment_folder
 from thoth_core.chroma_dir.hnsw_files import LINKS
 from thoth_core.supervisor.environment import child_environment
 from thoth_core.vectors import Vectors
@@ -121,10 +122,10 @@ class StockChild:
 
     def _copy(self, folder: Path) -> tuple[int, int]:
         """Copy what Chroma needs; the bytes of the largest file, and of all. ``OSError``."""
-        segment = Path(self._collection.vector_segment or "").name
+        segment = segment_folder(self._directory, self._collection.vector_segment)
         files = [self._directory / f"{NAME}{suffix}" for suffix in ("", "-journal", "-wal")]
-        if segment:
-            files += sorted((self._directory / segment).glob("*"))
+        if segment is not None:
+            files += sorted(segment.glob("*"))
         sizes = {each: each.stat().st_size for each in files if each.is_file()}
         # What a damaged list of links has grown to may be larger than any disk.
         most = max((size for each, size in sizes.items() if each.name != LINKS), default=0)
