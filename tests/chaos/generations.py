@@ -1,8 +1,10 @@
-"""Collections that another model made, embedded anew with the one that runs while all else dies."""
+"""Collections that another model made, embedded anew with the one that runs while all else dies,
+and the store compacted in between."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -13,6 +15,8 @@ from thoth_core.errors import ThothError
 
 #: How many, and the chunks of each.
 COLLECTIONS, ROWS = 6, 400
+#: Seconds between two compactions.
+BETWEEN = 5.0
 #: Calls that may end in an error, of all together.
 MOST_ERRORS = 50
 OLD_MODEL = "fake/24"
@@ -48,6 +52,7 @@ class Reembedding(threading.Thread):
     def __init__(self, connect: Callable[[], Thoth], pause: float) -> None:
         super().__init__(name="reembedding", daemon=True)
         self.done: list[str] = []
+        self.compactions = 0
         self.errors: Counter[str] = Counter()
         self.problem: BaseException | None = None
         self.hurry = threading.Event()
@@ -58,18 +63,27 @@ class Reembedding(threading.Thread):
         try:
             with self._connect() as thoth:
                 for name in names():
-                    self.hurry.wait(self._pause)
+                    self._compact_until(thoth, time.monotonic() + self._pause)
                     while name not in self.done:
                         self._one(thoth, name)
         except BaseException as problem:
             self.problem = problem
 
+    def _compact_until(self, thoth: Thoth, end: float) -> None:
+        while time.monotonic() < end and not self.hurry.wait(BETWEEN):
+            if self._try(thoth.compact):
+                self.compactions += 1
+
     def _one(self, thoth: Thoth, name: str) -> None:
+        if self._try(lambda: thoth.reembed(name)):
+            self.done.append(name)
+
+    def _try(self, call: Callable[[], object]) -> bool:
         try:
-            thoth.reembed(name)
+            call()
         except ThothError as problem:
             self.errors[problem.code] += 1
             if self.errors.total() > MOST_ERRORS:
                 raise
-        else:
-            self.done.append(name)
+            return False
+        return True

@@ -2,8 +2,8 @@
 
 ``python -m tests.chaos.store [--seed N] [--kills N] [--short]``. Several clients write, delete and
 search without a pause, while the store worker and its index process are ended by SIGKILL and
-SIGSEGV, also while the index is opened, checked or rebuilt and while collections are embedded anew;
-and its files are damaged now and then.
+SIGSEGV, also while the index is opened, checked or rebuilt, while collections are embedded anew and
+while the store is compacted; and its files are damaged now and then.
 At the end the store is compared with the book of what was acknowledged; beside it, the same is done
 to Chroma alone. Exit status 1 if anything is not as it must be. Bounded in time.
 """
@@ -101,8 +101,9 @@ class Run:
             told = _together(clients)
             rows = _table(killer.kills, told, time.monotonic() - started)
             if reembedding is not None:
-                again = f"{len(reembedding.done)}, errors {dict(reembedding.errors) or 0}"
-                rows.append(_line("collections embedded anew", again))
+                rows.append(_line("collections embedded anew", len(reembedding.done)))
+                rows.append(_line("compactions", reembedding.compactions))
+                rows.append(_line("  errors of either", dict(reembedding.errors) or 0))
             rows += self._compare(service, killer)
             print("\n".join(rows), flush=True)
             self._problems += sorted(set(told.wrong))[:20]
