@@ -54,15 +54,35 @@ class Archive:
             self._zip.close()
             raise
 
-    def verify(self, entry: FileEntry, lines: int, between: Callable[[], object]) -> None:
+    def verify(
+        self,
+        entry: FileEntry,
+        lines: int,
+        between: Callable[[], object],
+        each: Callable[[int, bytes], object] | None = None,
+    ) -> None:
         """Read ``entry`` once and compare its hash, its length and the number of its lines with
-        the manifest. ``between`` is called after each piece and may raise."""
+        the manifest. ``between`` is called after each piece and may raise; ``each`` is given each
+        line with its number, from 1, and may raise :class:`ExportDamaged`, which is raised here if
+        the file is as the manifest says: otherwise that is to be told."""
         digest, length, found = hashlib.sha256(), 0, 0
-        for block in self._blocks(entry):
-            digest.update(block)
-            length += len(block)
-            found += block.count(b"\n")
-            between()
+        wrong: ExportDamaged | None = None
+
+        def passing() -> Iterator[bytes]:
+            nonlocal length, found
+            for block in self._blocks(entry):
+                digest.update(block)
+                length += len(block)
+                found += block.count(b"\n")
+                between()
+                yield block
+
+        for number, line in enumerate(self._split(entry, passing()), 1):
+            if each is not None and wrong is None:
+                try:
+                    each(number, line)
+                except ExportDamaged as problem:
+                    wrong = problem
         for what, expected, is_ in (
             ("bytes", entry.bytes, length),
             ("sha256", entry.sha256, digest.hexdigest()),
@@ -70,11 +90,16 @@ class Archive:
         ):
             if expected != is_:
                 raise self._differs(entry.name, what, expected, is_)
+        if wrong is not None:
+            raise wrong
 
     def lines(self, entry: FileEntry) -> Iterator[bytes]:
         """The lines of ``entry``, without their ends."""
+        yield from self._split(entry, self._blocks(entry))
+
+    def _split(self, entry: FileEntry, blocks: Iterator[bytes]) -> Iterator[bytes]:
         left = b""
-        for block in self._blocks(entry):
+        for block in blocks:
             *whole, left = (left + block).split(b"\n")
             yield from whole
             if len(left) > MAX_LINE:

@@ -85,6 +85,16 @@ def id_of(entry: CollectionEntry, number: int, line: bytes) -> str:
     return str(_row(entry, number, line)["id"])
 
 
+def source_of(entry: CollectionEntry, number: int, line: bytes) -> str:
+    """The source in a line of a documents file."""
+    return str(document(entry, number, line)[0])
+
+
+def repeated(name: str, number: int, what: str, value: str, earlier: int) -> ExportDamaged:
+    """The error of a line with the id or the source of an earlier one."""
+    return _damaged(name, number, f"has the {what} {shown(value)}, as line {earlier} has")
+
+
 def document(entry: CollectionEntry, number: int, line: bytes) -> list[Any]:
     """A line of a documents file as ``[source, content_hash, chunks]``."""
     name = entry.documents_file.name

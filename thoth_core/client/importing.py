@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from thoth_core import validation
-from thoth_core.client import import_rows, transfer
+from thoth_core.client import import_check, import_rows, transfer
 from thoth_core.client.archive_format import IMPORT_PREFIX, CollectionEntry
 from thoth_core.client.archive_read import Archive
 from thoth_core.client.arguments import listed
@@ -75,8 +75,7 @@ class Import(Transfer):
                 targets = [as_name or entry.name for entry in chosen]
                 self._check_free(targets)
                 for entry in chosen:
-                    archive.verify(entry.chunks_file, entry.chunks, self._check)
-                    archive.verify(entry.documents_file, entry.documents, self._check)
+                    import_check.check(archive, entry, self._check)
                 self._total = sum(entry.chunks for entry in chosen)
                 self._all(archive, chosen, targets)
         finally:
