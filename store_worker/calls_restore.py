@@ -32,11 +32,17 @@ from thoth_core.validation import check_ids
 from thoth_core.vector_checks import check_vectors
 
 SPACES = ("cosine", "l2", "ip")
+#: The rows of one that runs must not be deleted: it would end so as well.
+_ANOTHER = "another import of the same file may be running"
 
 
 def restore(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
     """Write rows, and make the collection with ``model`` and ``space`` if there is none; no rows
     only make it. ``computed`` says of all of them whether the model made their vectors.
+
+    With ``make`` False it must be there: another call that brings in the same may have given it its
+    name meanwhile, and the rest of its rows would be begun anew. :class:`CollectionNotFound`
+    otherwise.
 
     With ``after``, the collection must end with the row of that id (be empty, or not be there, if
     it is empty): so rows come in the order of the file, and nothing else comes between.
@@ -76,8 +82,8 @@ def restore(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
     if after is not None and after != (last := _last_id(store.ledger, collection)):
         raise Conflict(
             f"the collection {collection.name!r} is not as this import left it",
-            cause=f"it ends with {last!r}, not with {after!r}",
-            fix=f"thoth collections delete {collection.name}; then import again",
+            cause=f"it ends with {last!r}, not with {after!r}: {_ANOTHER}",
+            fix=_way_out(collection.name),
             collection=collection.name,
         )
     done = ledger_chunks.upsert(store.ledger, collection, number_of(body), rows)
@@ -136,8 +142,8 @@ def restore_finish(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]
         if found != wanted:
             raise Conflict(
                 f"the collection {name!r} is not as this import left it",
-                cause=f"it has {found}, not {wanted}",
-                fix=f"thoth collections delete {name}; then import again",
+                cause=f"it has {found}, not {wanted}: {_ANOTHER}",
+                fix=_way_out(name),
                 collection=name,
             )
         ledger_collections.rename(store.ledger, name, text_of(each, "to"), number_of(body))
@@ -155,7 +161,9 @@ def _collection(store: Store, body: Body, dimension: int | None) -> Collection |
     name, number, space = text_of(body, "collection"), number_of(body), body.get("space", "cosine")
     if space not in SPACES:
         raise InvalidInput(f"the space is {space!r}", cause=f"it is one of {', '.join(SPACES)}")
-    found, _ = ledger_collections.current(store.ledger, name, number)
+    found, dropped = ledger_collections.current(store.ledger, name, number)
+    if found is None and not dropped and body.get("make", True) is False:
+        ledger_collections.require(store.ledger, name)
     made = ledger_collections.for_write(store.ledger, name, number, body.get("model"), dimension)
     if found is None and made is not None and made.space != space:
         store.ledger.db.execute("UPDATE collections SET space = ? WHERE id = ?", (space, made.id))
@@ -167,6 +175,13 @@ def _collection(store: Store, body: Body, dimension: int | None) -> Collection |
             collection=name,
         )
     return made
+
+
+def _way_out(name: str) -> str:
+    return (
+        "wait for it, or end it, and import again; if none runs: "
+        f"thoth collections delete {name}; then import again"
+    )
 
 
 def _last_id(ledger: Ledger, collection: Collection) -> str:

@@ -46,6 +46,8 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        #: Files in it that are being read. One that is left open would keep the whole open.
+        self._being_read: set[IO[bytes]] = set()
         with _translated(path, str(path)):
             self._zip = zipfile.ZipFile(path)
         try:
@@ -111,6 +113,9 @@ class Archive:
             yield left
 
     def close(self) -> None:
+        # Whoever read them may be an error's frame, which lives on.
+        for source in self._being_read:
+            source.close()
         self._zip.close()
 
     def _manifest(self) -> Manifest:
@@ -131,13 +136,15 @@ class Archive:
     def _blocks(self, entry: FileEntry) -> Iterator[bytes]:
         with _translated(self.path, entry.name):
             source = self._opened(entry)
-            with source:
-                length = 0
-                while block := source.read(_BLOCK):
-                    length += len(block)
-                    if length > entry.bytes:
-                        raise self._differs(entry.name, "bytes", entry.bytes, f"over {length}")
-                    yield block
+            self._being_read.add(source)
+            length = 0
+            while block := source.read(_BLOCK):
+                length += len(block)
+                if length > entry.bytes:
+                    raise self._differs(entry.name, "bytes", entry.bytes, f"over {length}")
+                yield block
+            source.close()
+            self._being_read.discard(source)
 
     def _opened(self, entry: FileEntry) -> IO[bytes]:
         try:

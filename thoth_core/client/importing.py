@@ -6,12 +6,10 @@ there. An import that was ended goes on where it was when the same file is impor
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import CancelledError
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -26,30 +24,29 @@ from thoth_core.client.archive_read import Archive
 from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
+from thoth_core.client.restoring import Part, Restoring
 from thoth_core.client.results import ImportReport
-from thoth_core.client.transfer import OnChunks, Pending, Transfer
+from thoth_core.client.transfer import OnChunks, Pending
 from thoth_core.errors import (
     CollectionExists,
     CollectionNotFound,
     Conflict,
     ExportDamaged,
     InvalidInput,
-    ThothError,
 )
 from thoth_core.wire import MAX_TEXTS, Message
 
 #: Messages with rows under way at once.
 WINDOW = 3
-#: Seconds for what a refused file left behind to be deleted.
-CLEANING = 30.0
 
 
-class Import(Transfer):
+class Import(Restoring):
     """One import; used once."""
 
+    what = "import"
+
     def __init__(self, connection: Connection, calls: Calls, on_progress: OnChunks | None) -> None:
-        super().__init__(connection, on_progress)
-        self._calls = calls
+        super().__init__(connection, calls, on_progress)
         self._done = self._total = self._resumed = 0
 
     def run(
@@ -90,7 +87,7 @@ class Import(Transfer):
         )
 
     def _check_free(self, targets: list[str]) -> None:
-        there = {each.name for each in self._ask(self._calls.collections())}
+        there = self._there()
         for target in targets:
             validation.check_collection_name(target)
             if target in there:
@@ -103,7 +100,7 @@ class Import(Transfer):
                 )
 
     def _all(self, archive: Archive, chosen: list[CollectionEntry], targets: list[str]) -> None:
-        parts: list[dict[str, Any]] = [
+        parts: list[Part] = [
             {
                 "collection": _part(entry, target),
                 "to": target,
@@ -121,9 +118,10 @@ class Import(Transfer):
         except ExportDamaged:
             # No further try could end better. After any other error the next one goes on here.
             self._drop_all()
-            for part in parts:
-                self._delete(part["collection"])
+            self._delete(parts)
             raise
+        except (CollectionNotFound, CollectionExists) as problem:
+            raise self._met(parts) from problem
 
     def _rows(self, archive: Archive, entry: CollectionEntry, part: str) -> None:
         lines = enumerate(archive.lines(entry.chunks_file), 1)
@@ -152,6 +150,8 @@ class Import(Transfer):
                 "metadatas": batch.metadatas,
                 "computed": batch.computed,
                 "after": last,
+                # Later ones are for the collection that the first has made.
+                "make": not last,
             }
             last = batch.ids[-1]
             if len(under_way) >= WINDOW:
@@ -165,7 +165,8 @@ class Import(Transfer):
         if answer.body.get("superseded"):
             raise Conflict(
                 "what was imported has been deleted or changed meanwhile",
-                fix="run the same import again",
+                cause="another import of the same file may be running",
+                fix="wait for it, or end it, and run the same import again",
             )
         self._done += rows
         self._tell(self._done, self._total)
@@ -182,10 +183,6 @@ class Import(Transfer):
             return self._ask(self._calls.count(part))
         except CollectionNotFound:
             return 0
-
-    def _delete(self, part: str) -> None:
-        with contextlib.suppress(ThothError, CancelledError):
-            self._connection.submit(self._calls.delete_collection(part), CLEANING).result()
 
 
 def _chosen(archive: Archive, wanted: list[str] | None) -> list[CollectionEntry]:

@@ -13,7 +13,6 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Mapping
-from concurrent.futures import CancelledError
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -40,29 +39,30 @@ from thoth_core.client.rescue_read import (
 )
 from thoth_core.client.rescue_report import RescuedCollection, RescueReport
 from thoth_core.client.rescue_send import Line, Sender
+from thoth_core.client.restoring import Part, Restoring
 from thoth_core.client.stock_child import StockChild
-from thoth_core.client.transfer import OnChunks, Transfer
+from thoth_core.client.transfer import OnChunks
 from thoth_core.errors import (
+    CollectionExists,
+    CollectionNotFound,
     Conflict,
     InvalidInput,
     ModelMismatch,
     ModelNotRunning,
-    ThothError,
     WorkerFailed,
 )
 
 #: Rows out of which some are chosen to try the model with.
 TRIED = 2000
-#: Seconds for what cannot be finished to be deleted.
-CLEANING = 30.0
 
 
-class Rescue(Transfer):
+class Rescue(Restoring):
     """One rescue; used once."""
 
+    what = "rescue"
+
     def __init__(self, connection: Connection, calls: Calls, on_progress: OnChunks | None) -> None:
-        super().__init__(connection, on_progress)
-        self._calls = calls
+        super().__init__(connection, calls, on_progress)
         self._model: str | None = None
         self._running: dict[str, Any] | None = None
         self._line = Line(calls, self._ask, self._submit, self._value, self._came)
@@ -89,20 +89,25 @@ class Rescue(Transfer):
 
     def _all(self, source: Source, wanted: list[str] | None, as_name: str | None) -> RescueReport:
         chosen = choose(source, wanted, as_name)
-        check_free(source, chosen, {each.name for each in self._ask(self._calls.collections())})
+        check_free(source, chosen, self._there())
         if self._model is not None:
             self._check_running(self._model)
         report = report_on(source)
-        parts: list[dict[str, Any]] = []
+        parts: list[Part] = []
         self._done, self._total = 0, sum(source.count(each) for each, _ in chosen)
-        for collection, target in chosen:
-            part = _part(source.directory, collection, target)
-            with contextlib.closing(source.gather(collection)) as gathered:
-                told = self._collection(gathered, part, target)
-            report.collections.append(told)
-            parts.append({"collection": part, "to": target, "chunks": told.stored, "documents": 0})
-        if parts:
-            self._finish(parts)
+        try:
+            for collection, target in chosen:
+                name = _part(source.directory, collection, target)
+                part = {"collection": name, "to": target, "chunks": 0, "documents": 0}
+                parts.append(part)
+                with contextlib.closing(source.gather(collection)) as gathered:
+                    told = self._collection(gathered, name, target)
+                report.collections.append(told)
+                part["chunks"] = told.stored
+            if parts:
+                self._finish(parts)
+        except (CollectionNotFound, CollectionExists) as problem:
+            raise self._met(parts) from problem
         return report
 
     # -- one collection -----------------------------------------------------------------------
@@ -207,14 +212,13 @@ class Rescue(Transfer):
         self._done += rows
         self._tell(min(self._done, self._total), self._total)
 
-    def _finish(self, parts: list[dict[str, Any]]) -> None:
+    def _finish(self, parts: list[Part]) -> None:
         try:
             self._ask(transfer.restore_finish(parts))
         except Conflict as problem:
-            for each in parts:
-                with contextlib.suppress(ThothError, CancelledError):
-                    plan = self._calls.delete_collection(each["collection"])
-                    self._connection.submit(plan, CLEANING).result()
+            self._delete(parts)
+            if self._there() & {part["to"] for part in parts}:
+                raise self._met(parts) from problem
             raise Conflict(
                 "the directory was changed while it was read, or since an earlier rescue of it",
                 cause=problem.cause or problem.message,

@@ -48,7 +48,7 @@ class Sender:
 
     def make(self) -> None:
         """Have the collection, also if no row comes."""
-        self._line.ask(self._restore(Rows(), self._report.dimension or 0))
+        self._line.ask(self._restore(Rows(), self._report.dimension or 0, make=True))
 
     def put(self, row: Found) -> None:
         """Send a row with its vector, sooner or later."""
@@ -94,7 +94,7 @@ class Sender:
         pending = self._line.submit(self._restore(self._rows, 0))
         self._under_way.append((pending, len(self._rows.ids)))
 
-    def _restore(self, rows: Rows, dimension: int) -> Plan[Message]:
+    def _restore(self, rows: Rows, dimension: int, *, make: bool = False) -> Plan[Message]:
         body = {
             "collection": self._part,
             "space": self._report.space,
@@ -103,6 +103,7 @@ class Sender:
             "texts": rows.texts,
             "metadatas": rows.metadatas,
             "computed": rows.computed,
+            "make": make,
         }
         vectors = rows.array() if rows.ids else np.zeros((0, dimension), np.float32)
         return transfer.restore(body, vectors)
@@ -117,5 +118,6 @@ class Sender:
 def overtaken() -> Conflict:
     return Conflict(
         "what was brought in has been deleted or changed meanwhile",
-        fix="run the same rescue again",
+        cause="another rescue of the same directory may be running",
+        fix="wait for it, or end it, and run the same rescue again",
     )
