@@ -12,8 +12,8 @@ import numpy as np
 
 from store_worker import ledger_collections, ledger_queries
 from store_worker.calls import Body, Buffers, strings, text_of, whole
-from store_worker.ledger import translated
 from store_worker.ledger_collections import Collection
+from store_worker.ledger_errors import translated
 from store_worker.snapshots import Snapshot
 from store_worker.store import Store
 from thoth_core.vectors import to_buffer

@@ -8,7 +8,6 @@ is in ``ledger_collections`` and ``ledger_chunks``, what is read in ``ledger_que
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,9 @@ from typing import Any
 
 import msgpack
 
+from store_worker.ledger_errors import concerns_all, translated
 from store_worker.ledger_schema import migrate
-from thoth_core.errors import LedgerDamaged, StorageError
+from thoth_core.errors import StorageError
 
 #: Write numbers are ``(epoch << EPOCH_SHIFT) + counter``.
 EPOCH_SHIFT = 40
@@ -35,18 +35,12 @@ _CACHE_KIB = 64 * 1024
 #: Pages in the write-ahead log before SQLite copies them into the ledger: 32 MiB.
 _CHECKPOINT_PAGES = 4096
 
-#: Errors of what a statement was given.
-_ONE_CALL = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError)
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-#: What Python's sqlite3 says to a text that is none; the ledger is given nothing but text.
-_NOT_TEXT = "Could not decode to UTF-8"
-
 
 class Ledger:
     """An open ledger. For one thread. ``db`` is for the modules of this package only.
 
     Every method may raise :class:`StorageError` (full, read-only, locked) or, when SQLite calls the
-    file malformed, :class:`LedgerDamaged`.
+    file malformed, :class:`~thoth_core.errors.LedgerDamaged`.
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
@@ -303,62 +297,6 @@ class Ledger:
             if settled is not None:
                 self._set_meta("watermark", settled)
                 self.db.execute("DELETE FROM changes WHERE seq <= ?", (settled,))
-
-
-def concerns_all(problem: Exception) -> bool:
-    """Whether an error is of the ledger as a whole and not of one call's data."""
-    if isinstance(problem, sqlite3.Error):
-        return not isinstance(problem, _ONE_CALL)
-    return isinstance(problem, StorageError)
-
-
-@contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into typed ones that say what to do."""
-    try:
-        yield
-    except sqlite3.Error as problem:
-        if isinstance(problem, _ONE_CALL):
-            raise
-        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF
-        name = getattr(problem, "sqlite_errorname", "")
-        if code in _DAMAGED or str(problem).startswith(_NOT_TEXT):
-            raise damaged(path, f"SQLite: {problem}") from problem
-        cause, fix = _REASONS.get(code, ("", ""))
-        raise StorageError(
-            f"the ledger cannot be used: {path}",
-            cause=f"{cause} ({problem})" if cause else f"SQLite: {problem} {name}".strip(),
-            fix=fix or f"ls -ld {path.parent}; df -h {path.parent}",
-            path=str(path),
-        ) from problem
-
-
-def damaged(path: Path, cause: str, *, gone: bool = False) -> LedgerDamaged:
-    """The error for a ledger that must not be used, or that is ``gone``, with the way out."""
-    folder, aside = shlex.quote(str(path.parent)), shlex.quote(f"{path.parent}.damaged")
-    index = shlex.quote(f"{path.parent}.damaged/chroma")
-    way = (
-        f"mv {folder} {aside}; thoth rescue {index}"
-        if gone
-        else f"thoth salvage {folder} saved.zip; mv {folder} {aside}; thoth import saved.zip"
-    )
-    return LedgerDamaged(
-        f"the ledger is gone: {path}" if gone else f"the ledger is damaged: {path}",
-        cause=cause,
-        fix=f"put a backup in its place, or: thoth-supervisor stop; {way}",
-        path=str(path),
-    )
-
-
-_REASONS = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "free some space, then send it again"),
-    sqlite3.SQLITE_READONLY: ("it is read-only", "make the folder writable for your user"),
-    sqlite3.SQLITE_BUSY: ("another program holds it", "end the program that has it open"),
-    sqlite3.SQLITE_LOCKED: ("another program holds it", "end the program that has it open"),
-    sqlite3.SQLITE_PERM: ("no permission", "make the folder writable for your user"),
-    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", ""),
-    sqlite3.SQLITE_IOERR: ("the disk gave an error", ""),
-}
 
 
 def _configure(db: sqlite3.Connection, path: Path) -> None:

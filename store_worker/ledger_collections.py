@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
+from store_worker.ledger_errors import translated
 from thoth_core.errors import (
     CollectionExists,
     CollectionNotFound,

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from store_worker import ledger_queries
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
 from store_worker.ledger_collections import (
     GONE,
     HIDDEN_PREFIX,
@@ -25,6 +25,7 @@ from store_worker.ledger_collections import (
     everything,
     retire,
 )
+from store_worker.ledger_errors import translated
 
 #: Ids bound to one statement.
 _BOUND = 256

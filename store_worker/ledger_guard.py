@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from store_worker.ledger import damaged
+from store_worker.ledger_errors import damaged
 from thoth_core.chroma_dir import database
 from thoth_core.chroma_dir.files import Damaged
 from thoth_core.errors import LedgerDamaged

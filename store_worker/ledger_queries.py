@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
+from store_worker.ledger_errors import translated
 
 #: Ids bound to one statement. The last batch is padded, so that there is one statement to prepare.
 _BOUND = 256

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
+from store_worker.ledger_errors import translated
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from store_worker import ledger_chunks
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
 from store_worker.ledger_chunks import Had, Row, Wanted, Written
 from store_worker.ledger_collections import Collection
+from store_worker.ledger_errors import translated
 from store_worker.ledger_queries import select_bound
 
 #: Seconds after which a stage that nothing was written to is given up.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from thoth_core.errors import StorageError
 RESERVE_BYTES = 32 * 1024 * 1024
 #: and for each byte of texts and vectors this many: log, records, full-text index and journal.
 ROOM_PER_BYTE = 8
+#: With less than this a file system refuses what is longer than a page, or soon does.
+_NOTHING = 256 * 1024
 
 
 def check_room(folder: Path, size: int = 0) -> None:
@@ -22,6 +25,33 @@ def check_room(folder: Path, size: int = 0) -> None:
         raise StorageError(
             f"the disk is full: {free:,} bytes are free, a write needs {needed:,}",
             cause=f"ledger and index need room to work in: {folder}",
-            fix=f"free some space (df -h {folder}), then send it again",
+            fix=f"free some space (df -h {shlex.quote(str(folder))}), then send it again",
             path=str(folder),
         )
+
+
+def full(folder: Path, cause: str) -> StorageError:
+    """The error for a disk that was found full in the middle of something."""
+    return StorageError(
+        f"the disk is full: {folder}",
+        cause=cause,
+        fix=f"free some space (df -h {shlex.quote(str(folder))}), then try again",
+        path=str(folder),
+    )
+
+
+def has_room(folder: Path) -> bool:
+    """Whether ``folder`` has room for a small write."""
+    try:
+        check_room(folder)
+    except StorageError:
+        return False
+    return True
+
+
+def is_full(folder: Path) -> bool:
+    """Whether next to nothing is free, so that a write that failed did for want of room."""
+    try:
+        return shutil.disk_usage(folder).free < _NOTHING
+    except OSError:
+        return False

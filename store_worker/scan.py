@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
 from store_worker.ledger_collections import Collection
+from store_worker.ledger_errors import translated
 from store_worker.nearness import (
     Best,
     Block,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
+from store_worker.ledger_errors import translated
 from thoth_core.errors import Overloaded, SnapshotLost
 
 MOST = 2

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from store_worker.ledger import Ledger, translated
+from store_worker.ledger import Ledger
+from store_worker.ledger_errors import translated
 from store_worker.nearness import Rows
 from store_worker.regex_match import compile_regex
 from thoth_core.plain_values import INT64_MAX, INT64_MIN
