@@ -9,6 +9,7 @@ from pathlib import Path
 
 from store_worker.index_files import size
 from store_worker.room import RESERVE_BYTES
+from thoth_core.errors import StorageError
 
 
 class Aside:
@@ -22,7 +23,18 @@ class Aside:
 
     def take(self, generation: int) -> None:
         """Move the folder away, or delete it where there is no room for another beside it.
-        :class:`OSError`."""
+        :class:`StorageError`."""
+        try:
+            self._take(generation)
+        except OSError as problem:
+            raise StorageError(
+                f"the damaged index cannot be moved aside: {self._chroma}",
+                cause=problem.strerror or str(problem),
+                fix=f"ls -ld {self._chroma} {self._chroma.parent}",
+                path=str(self._chroma),
+            ) from problem
+
+    def _take(self, generation: int) -> None:
         if not self._chroma.exists():
             return
         self._delete(self._there())

@@ -92,6 +92,9 @@ class Compaction:
             waits = 0.0
         elif job.step is Step.INDEX and not job.asked_index:
             self._ask_index(job)
+            waits = 0.0
+        elif job.step is Step.INDEX and self._keeper.hindered is not None:
+            self._keeper.not_compacted(self._keeper.hindered)
         elif job.step is Step.INDEX and self._keeper.state == "damaged":
             self._keeper.not_compacted("it was given up; it is tried again every ten minutes")
         now = self._clock()

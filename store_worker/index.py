@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from store_worker.replay import Create, Drop, Found, Rename, Step, plan_collections
-from store_worker.room import check_room
+from store_worker.room import check_room, has_room
 from thoth_core.errors import MissingDependency, StorageError
 from thoth_core.vectors import Vectors
 
@@ -47,6 +47,11 @@ class IndexFailed(Exception):
     """A call into Chroma failed."""
 
 
+class IndexFull(Exception):
+    """The disk was full in the middle of a call. What the index has now is not known, and the next
+    call may hang: the process is of no more use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A record of the index. ``metadata`` is the ledger's JSON."""
@@ -72,7 +77,8 @@ class Index:
     @classmethod
     def open(cls, path: Path, ident: str, critical: Lock) -> Index:
         """Open or make the directory for the ledger ``ident``. :class:`IndexFailed`,
-        :class:`StorageError`, :class:`MissingDependency`."""
+        :class:`IndexFull`, :class:`MissingDependency`; :class:`StorageError` before anything is
+        done, also if there is no room: Chroma writes as it opens."""
         try:
             import chromadb
             from chromadb.config import Settings
@@ -82,6 +88,7 @@ class Index:
                 cause=str(problem),
                 fix="pip install 'thoth-core[service]'",
             ) from problem
+        check_room(path.parent)
         try:
             path.mkdir(exist_ok=True)
         except OSError as problem:
@@ -91,7 +98,7 @@ class Index:
                 fix=f"ls -ld {path} {path.parent}; df -h {path.parent}",
                 path=str(path),
             ) from problem
-        with critical, _translated():
+        with critical, _translated(path):
             client: Any = chromadb.PersistentClient(
                 path=str(path), settings=Settings(anonymized_telemetry=False)
             )
@@ -252,30 +259,31 @@ class Index:
 
     @contextlib.contextmanager
     def _call(self) -> Iterator[None]:
-        with self._critical, _translated():
+        with self._critical, _translated(self.path):
             yield
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     from chromadb.errors import InvalidArgumentError, InvalidDimensionException
 
     try:
         yield
     except (InvalidArgumentError, InvalidDimensionException, ValueError, TypeError) as problem:
         raise IndexRefused(str(problem)) from problem
-    except IndexFailed:
+    except (IndexFailed, IndexFull):
         raise
     except Exception as problem:
         if _TOO_MANY in str(problem):
             raise IndexRefused("the filter has too many values") from problem
-        if _NO_ROOM in str(problem):
-            raise StorageError(
-                "the disk is full", cause=f"Chroma: {problem}", fix="free some space: df -h"
-            ) from problem
+        # Not every part of Chroma says why it failed.
+        if _NO_ROOM in str(problem) or not has_room(path.parent):
+            raise IndexFull(f"{type(problem).__name__}: {problem}") from problem
         raise IndexFailed(f"{type(problem).__name__}: {problem}") from problem
     except BaseException as problem:
         # A panic in Chroma's Rust code arrives as a BaseException of pyo3.
         if type(problem).__name__ == "PanicException":
+            if not has_room(path.parent):
+                raise IndexFull(f"Chroma panicked: {problem}") from problem
             raise IndexFailed(f"Chroma panicked: {problem}") from problem
         raise

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,40 @@ DATABASE = "chroma.sqlite3"
 def inspect(folder: Path, ledger: Ledger, *, compare: bool, after: int) -> dict[str, Any]:
     """``findings``: what is wrong with the files, in words. With ``compare``, ``differing`` are
     [collection, ids] whose vectors are not in them as they are in the ledger, out of ``rows``;
-    those whose change comes after ``after`` need not be."""
+    those whose change comes after ``after`` need not be. :class:`StorageError` if they cannot be
+    looked at now."""
     report: dict[str, Any] = {"findings": [], "differing": [], "rows": 0}
-    report["findings"] = [str(each) for each in check(folder, ours=True)]
-    if compare and not report["findings"] and (folder / DATABASE).exists():
-        try:
-            report["differing"], report["rows"] = differing(folder, ledger, after)
-        except Damaged as problem:
-            report["findings"] = [str(problem)]
+    with _readable(folder):
+        report["findings"] = [str(each) for each in check(folder, ours=True)]
+        if compare and not report["findings"] and (folder / DATABASE).exists():
+            try:
+                report["differing"], report["rows"] = differing(folder, ledger, after)
+            except Damaged as problem:
+                report["findings"] = [str(problem)]
     return report
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """:class:`StorageError` for what says nothing about the index itself."""
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        if problem.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        raise _unread(folder, f"another program holds {DATABASE} ({problem})") from problem
+    except OSError as problem:
+        raise _unread(folder, problem.strerror or str(problem)) from problem
+
+
+def _unread(folder: Path, cause: str) -> StorageError:
+    path = shlex.quote(str(folder))
+    return StorageError(
+        f"the index cannot be looked at: {folder}",
+        cause=cause,
+        fix=f"end what holds it: fuser -v {path}/*; df -h {path}",
+        path=str(folder),
+    )
 
 
 def size(folder: Path) -> int:

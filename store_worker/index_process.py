@@ -26,11 +26,12 @@ import numpy as np
 from store_worker import index_files, index_line
 from store_worker.faults import INDEX_ABORT
 from store_worker.follower import Follower
-from store_worker.index import Index, IndexFailed, IndexRefused
+from store_worker.index import Index, IndexFailed, IndexFull, IndexRefused
 from store_worker.index_child import NOT_BEGUN, VARIABLE
 from store_worker.ledger import Ledger
 from store_worker.locks import own_index
-from thoth_core.errors import ThothError
+from store_worker.room import full
+from thoth_core.errors import StorageError, ThothError
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT
 
@@ -48,15 +49,22 @@ class IndexProcess:
 
     def __init__(self, data_dir: Path, *, faults: bool) -> None:
         self.critical = threading.Lock()
-        self._folder = data_dir / "chroma"
-        self._ledger = Ledger.reader(data_dir / "ledger.sqlite3")
+        self.folder = data_dir / "chroma"
+        self._path = data_dir / "ledger.sqlite3"
+        self._reader: Ledger | None = None
         self._faults = faults
         self._index: Index | None = None
 
     @property
+    def _ledger(self) -> Ledger:
+        if self._reader is None:
+            self._reader = Ledger.reader(self._path)
+        return self._reader
+
+    @property
     def index(self) -> Index:
         if self._index is None:
-            self._index = Index.open(self._folder, self._ledger.ident, self.critical)
+            self._index = Index.open(self.folder, self._ledger.ident, self.critical)
         return self._index
 
     @property
@@ -67,7 +75,7 @@ class IndexProcess:
         """Look at the files before native code does, and compare them with the ledger."""
         started = time.monotonic()
         found = index_files.inspect(
-            self._folder, self._ledger, compare=bool(body["compare"]), after=body["after"]
+            self.folder, self._ledger, compare=bool(body["compare"]), after=body["after"]
         )
         return {**found, "seconds": round(time.monotonic() - started, 3)}
 
@@ -113,20 +121,23 @@ class IndexProcess:
 
     def settle(self, body: Body, array: bytes) -> Body:
         """Have all that was written on disk, not only with the system."""
-        index_files.sync(self._folder)
+        index_files.sync(self.folder)
         return {}
 
     def compact(self, body: Body, array: bytes) -> Body:
         """Give room on the disk back; the index is closed for it."""
-        before = index_files.size(self._folder)
-        index_files.check_room_to_vacuum(self._folder)
+        before = index_files.size(self.folder)
+        index_files.check_room_to_vacuum(self.folder)
         self.close()
         try:
-            index_files.vacuum(self._folder)
+            index_files.vacuum(self.folder)
         finally:
             # It is to take what it is told next, however this went.
-            self.follower.reconcile()
-        return {"before": before, "after": index_files.size(self._folder)}
+            try:
+                self.follower.reconcile()
+            except StorageError as problem:
+                raise IndexFull(f"it could not be opened again: {problem.message}") from problem
+        return {"before": before, "after": index_files.size(self.folder)}
 
     def close(self) -> None:
         if self._index is not None:
@@ -164,6 +175,9 @@ def answer(process: IndexProcess, body: Body, array: bytes) -> Body:
         return {"error": "refused", "message": str(problem)}
     except IndexFailed as problem:
         return {"error": "failed", "message": str(problem)}
+    except IndexFull as problem:
+        found = full(process.folder, str(problem))
+        return {"error": "full", "problem": found.to_dict(), "message": str(found)}
     except ThothError as problem:
         return {"error": "typed", "problem": problem.to_dict(), "message": str(problem)}
     except Exception as problem:

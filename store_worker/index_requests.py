@@ -65,20 +65,17 @@ class IndexRequests:
     def compacted(self, body: Report) -> None:
         _tell(self._compacts, body)
 
-    def not_compacted(self, cause: str | Reply) -> None:
+    def not_compacted(self, cause: str | Reply | ThothError) -> None:
         """End the wait, with what the index process said if it said something."""
-        problem = typed(cause) if isinstance(cause, Reply) else None
-        _tell(
-            self._compacts,
-            {
-                "problem": problem
-                or StorageError(
-                    "the index was not compacted",
-                    cause=str(cause),
-                    fix="thoth-supervisor status; thoth compact",
-                )
-            },
-        )
+        if isinstance(cause, Reply):
+            cause = typed(cause)
+        if isinstance(cause, str):
+            cause = StorageError(
+                "the index was not compacted",
+                cause=cause,
+                fix="thoth-supervisor status; thoth compact",
+            )
+        _tell(self._compacts, {"problem": cause})
 
 
 def _tell(waiting: list[Answer], told: Report) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from store_worker import index_talk, ledger_collections, ledger_queries
 from store_worker.aside import Aside
+from store_worker.hindered import Hindered
 from store_worker.in_hand import rows_in_hand
 from store_worker.index_child import NOT_BEGUN, Died, Reply
+from store_worker.index_notes import IndexNotes
 from store_worker.index_requests import IndexRequests, typed
 from store_worker.index_talk import IndexTalk
 from store_worker.lag import Lag
@@ -35,7 +37,7 @@ from store_worker.recovery_steps import (
     Step,
 )
 from store_worker.scans import Scans
-from thoth_core.errors import LedgerDamaged, StorageError
+from thoth_core.errors import LedgerDamaged, StorageError, ThothError
 from thoth_core.locks import holder
 
 #: Changes that the index may lag behind before writes wait for it.
@@ -43,6 +45,8 @@ MOST_BEHIND = 2000
 #: Rows that are compared with the ledger at every start; more, only after an end that was no good
 #: one: a second for each hundred thousand.
 COMPARED_ROWS = 200_000
+#: Seconds until the index is seen to again when the ledger could not be used.
+RETRY_SECONDS = 1.0
 #: Seconds that a search waits for the index process.
 SEARCH_SECONDS = 1.0
 #: Seconds that a store which ends gives the index to follow, and to be put on disk.
@@ -73,12 +77,11 @@ class Keeper:
         self._data_dir = data_dir
         self._log = log
         self._aside = Aside(data_dir / "chroma", log, keep=keep_damaged)
-        notes = ledger.index_notes() or {}
-        fills = {int(c): Fill(*fill) for c, fill in notes.get("fills", {}).items()}
+        self._notes = IndexNotes(ledger)
         # Whoever opened the index meanwhile may have changed it; only a long look is spared.
-        spared = bool(notes.get("clean")) and ledger_queries.total(ledger) > COMPARED_ROWS
+        spared = self._notes.clean and ledger_queries.total(ledger) > COMPARED_ROWS
         self._recovery = Recovery(
-            int(notes.get("generation", 1)), fills, clean=spared, policy=policy
+            self._notes.generation, self._notes.fills, clean=spared, policy=policy
         )
         self._talk = IndexTalk(data_dir, log, nudge, faults=faults)
         #: How far the index is in the log, and how far it is known to be on disk.
@@ -88,8 +91,7 @@ class Keeper:
         self._given: dict[int, str] = {}
         self._last_exit: dict[str, Any] | None = None
         self._requests = IndexRequests()
-        if notes.get("clean"):
-            self._note(clean=False)
+        self._hindered = Hindered(log)
 
     # -- what others see ----------------------------------------------------------------------
 
@@ -106,10 +108,14 @@ class Keeper:
     @property
     def takes_writes(self) -> bool:
         """Whether the index follows closely enough for more to be written; one that does not answer
-        keeps nobody waiting."""
+        keeps nobody waiting, nor does one that has no room: the write itself is refused then."""
         recovery = self._recovery
-        return self._talk.slow or self._lag.lets_write(
-            self.behind, serves=recovery.serves, catches_up=recovery.catches_up
+        return (
+            self._talk.slow
+            or self.hindered is not None
+            or self._lag.lets_write(
+                self.behind, serves=recovery.serves, catches_up=recovery.catches_up
+            )
         )
 
     def status(self) -> Report:
@@ -136,11 +142,22 @@ class Keeper:
     # -- the work -----------------------------------------------------------------------------
 
     def turn(self, *, quiet: bool = False) -> float | None:
-        """Take what the index process has answered, and ask it the next thing. Never waits; the
-        seconds after which there may be more to do, None if only an event leads to more."""
+        """Take what the index process has answered, and ask it the next thing. Never waits for it;
+        the seconds after which there may be more to do, None if only an event leads to more. A
+        ledger that cannot be written is waited for; :class:`LedgerDamaged`."""
+        try:
+            return self._turn(quiet)
+        except LedgerDamaged:
+            raise
+        except StorageError as problem:
+            self._hindered.said("the index has to wait: %s", problem)
+            return RETRY_SECONDS
+
+    def _turn(self, quiet: bool) -> float | None:
         now = time.monotonic()
         self._hear(now)
         self._talk.end_if_hung()
+        self._leave_out()
         while not self._talk.busy:
             step = self._next(now, quiet)
             if step is None:
@@ -195,6 +212,9 @@ class Keeper:
     def _spawn(self, now: float) -> None:
         self._given = {}
         self._lag.forget()
+        if self._notes.clean:
+            # From now on that must not be believed any more.
+            self._note()
         try:
             self._talk.spawn()
         except OSError as problem:
@@ -206,31 +226,16 @@ class Keeper:
     def _set_aside(self, step: SetAside, now: float) -> None:
         """Begin a new index. Ending between any two steps leaves either the old folder, which is
         looked at again, or none, which is filled."""
-        self._log.error("the index is rebuilt from the ledger: %s", step.reason)
         self._talk.close()
+        # First, because it may be what fills the disk, and then no note can be made.
+        self._aside.take(self._recovery.generation)
         last = self._ledger.last_change()
-        fills = self._all_rows()
+        fills = self._notes.all_rows()
         self._read_log()
-        self._ledger.note_index(self._notes(self._recovery.generation + 1, fills), last)
+        self._notes.write(self._recovery.generation + 1, fills, settled=last)
         self._applied = last
-        try:
-            self._aside.take(self._recovery.generation)
-        except OSError as problem:
-            folder = self._data_dir / "chroma"
-            raise StorageError(
-                f"the damaged index cannot be moved aside: {folder}",
-                cause=problem.strerror or str(problem),
-                fix=f"ls -ld {folder} {self._data_dir}",
-                path=str(folder),
-            ) from problem
+        self._log.error("the index is rebuilt from the ledger: %s", step.reason)
         self._recovery.set_aside(now, fills)
-
-    def _all_rows(self) -> dict[int, Fill]:
-        found = {
-            each.id: Fill(0, ledger_queries.last_row(self._ledger, each.id))
-            for each in ledger_collections.everything(self._ledger)
-        }
-        return {collection: fill for collection, fill in found.items() if fill.upto}
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -239,15 +244,17 @@ class Keeper:
         if reply.error:
             self._went_wrong(now, reply)
             return
+        if reply.op not in ("search", "matching", "settle"):
+            self._hindered.over()
         if reply.op == "verify":
             self._verified(now, body)
         elif reply.op == "plan":
             missing = set(body["missing"])
             # One that is new is told by the log, wholly.
             missing -= {c for c in missing if self._ledger.logged_whole(c, self._applied)}
-            lacking = {c: f for c, f in self._all_rows().items() if c in missing}
+            lacking = {c: f for c, f in self._notes.all_rows().items() if c in missing}
             if lacking:
-                self._note(fills={**recovery.fills, **lacking})
+                self._notes.write(recovery.generation, {**recovery.fills, **lacking})
             recovery.planned(lacking)
         elif reply.op == "reconcile":
             self._reconciled(body)
@@ -276,8 +283,8 @@ class Keeper:
 
     def _went_wrong(self, now: float, reply: Reply) -> None:
         message = str(reply.body.get("message"))
-        if reply.error == "typed":
-            problem = typed(reply)
+        problem = typed(reply)
+        if reply.error in ("typed", "full"):
             if isinstance(problem, LedgerDamaged):
                 # What the index process cannot read the store must not go on with either.
                 raise problem
@@ -285,10 +292,15 @@ class Keeper:
                 self._requests.not_verified(problem)
         if reply.op == "compact":
             self._requests.not_compacted(reply)
+        if reply.error == "full" or (reply.op == "compact" and reply.error != "typed"):
+            self._log.warning("the index process is replaced: %s", message)
+            self._do(self._recovery.full(now, reply.op, problem.message), now)
+        elif reply.op == "compact":
+            return
         elif reply.error == "typed":
             # The disk, or the ledger in somebody else's hands: nothing that the index can help.
-            self._log.warning("the index could not be worked on: %s", message)
-            self._recovery.no_room(now)
+            self._hindered.said("the index could not be worked on: %s", problem)
+            self._recovery.no_room(now, problem.message)
         elif reply.error == "refused" and reply.op in ("search", "matching"):
             return
         else:
@@ -310,9 +322,14 @@ class Keeper:
             self._log.warning("the index is damaged: %s", finding)
         if self._recovery.verified(body["findings"], count, body["rows"]):
             self._log.warning("%d rows of the index are not as in the ledger", count)
-            with self._ledger.transaction():
-                for collection, ids in differing:
-                    self._ledger.log_changes(collection, ids, "upsert")
+            try:
+                with self._ledger.transaction():
+                    for collection, ids in differing:
+                        self._ledger.log_changes(collection, ids, "upsert")
+            except StorageError as problem:
+                self._recovery.compare_again()
+                self._requests.not_verified(problem)
+                raise
         filled = bool(self._recovery.fills)
         if self._requests.verdict_wanted and self._recovery.stage is Stage.SERVING and not filled:
             # Its answers are looked at too, and then it is told.
@@ -340,13 +357,14 @@ class Keeper:
     def _settled(self) -> None:
         self._read_log()
         try:
-            self._ledger.note_index(self._notes(), self._applied)
+            self._note(settled=self._applied)
         except LedgerDamaged:
             raise
         except StorageError as problem:
-            self._log.warning("it could not be noted how far the index is: %s", problem)
-            self._recovery.no_room(time.monotonic())
+            self._hindered.said("it could not be noted how far the index is: %s", problem)
+            self._recovery.no_room(time.monotonic(), problem.message)
             return
+        self._hindered.over()
         self._recovery.settled()
 
     def _read_log(self) -> None:
@@ -369,31 +387,21 @@ class Keeper:
         self._recovery.died(now, died.op, died.signal, in_hand, memory=memory)
         if died.op == "compact":
             self._requests.not_compacted(self._recovery.reason)
+
+    def _leave_out(self) -> None:
+        """Write down the rows that end every process."""
         while self._recovery.hopeless:
-            group = self._recovery.hopeless.pop()
-            reason = f"the index process ended by {died.signal} when it took this row"
-            self._log.error("row %s is left out of the index: %s", group.ids[0], reason)
+            group = self._recovery.hopeless[-1]
+            signal = (self._last_exit or {}).get("signal")
+            reason = f"the index process ended by {signal} when it took this row"
             with self._ledger.transaction():
                 ledger_queries.leave_out(self._ledger, group.collection, group.ids[0], reason)
+            self._log.error("row %s is left out of the index: %s", group.ids[0], reason)
+            self._recovery.hopeless.pop()
 
-    # -- notes --------------------------------------------------------------------------------
-
-    def _notes(
-        self,
-        generation: int | None = None,
-        fills: Mapping[int, Fill] | None = None,
-        *,
-        clean: bool = False,
-    ) -> Report:
-        fills = self._recovery.fills if fills is None else fills
-        return {
-            "generation": self._recovery.generation if generation is None else generation,
-            "fills": {str(c): [fill.after, fill.upto] for c, fill in fills.items()},
-            "clean": clean,
-        }
-
-    def _note(self, *, fills: Mapping[int, Fill] | None = None, clean: bool = False) -> None:
-        self._ledger.note_index(self._notes(fills=fills, clean=clean))
+    def _note(self, *, clean: bool = False, settled: int | None = None) -> None:
+        recovery = self._recovery
+        self._notes.write(recovery.generation, recovery.fills, clean=clean, settled=settled)
 
     # -- questions ----------------------------------------------------------------------------
 
@@ -423,9 +431,15 @@ class Keeper:
         """Have the index give back room on the disk; ``answer`` is called with ``before`` and
         ``after`` in bytes, or with the ``problem``."""
         self._recovery.try_again(time.monotonic())
+        self._hindered.over()
         self._requests.want_room(answer)
 
-    def not_compacted(self, cause: str) -> None:
+    @property
+    def hindered(self) -> ThothError | None:
+        """Why nothing can be done with the index now, if the disk or the ledger is the reason."""
+        return self._hindered.problem
+
+    def not_compacted(self, cause: str | ThothError) -> None:
         """End the wait of those who asked for it."""
         self._requests.not_compacted(cause)
 

@@ -60,6 +60,8 @@ class Recovery:
         self._again = False
         self._settled = 0
         self._written = 0
+        #: Rows in a step.
+        self._batch = self.policy.batch
         self._retry_at = 0.0
         self._paused_until = 0.0
         self._gave_up = False
@@ -141,7 +143,7 @@ class Recovery:
             return Ask("settle")
         for collection, fill in self.fills.items():
             fields = {"collection": collection, "after": fill.after, "upto": fill.upto}
-            return Ask("fill", fields | {"limit": policy.batch, "skip": self._skipped()})
+            return Ask("fill", fields | {"limit": self._batch, "skip": self._skipped()})
         # Changes come last: there may be new ones all the time.
         behind = at.last - at.applied
         if self.groups and (not behind or (behind <= policy.near and not self._ended_writing)):
@@ -151,7 +153,7 @@ class Recovery:
             return self._sample(at)
         if behind:
             return Ask(
-                "apply", {"after": at.applied, "limit": policy.batch, "skip": self._skipped()}
+                "apply", {"after": at.applied, "limit": self._batch, "skip": self._skipped()}
             )
         if at.quiet and self._written > self._settled:
             return Ask("settle")
@@ -218,6 +220,7 @@ class Recovery:
     def wrote(self, op: str, changes: int, fill: tuple[int, Fill | None] | None = None) -> None:
         """``apply``, ``fill`` or ``rows`` is done. ``fill`` says what is left of a collection."""
         self._written += max(changes, 1)
+        self._batch = min(self.policy.batch, 2 * self._batch)
         self._writing = self._deaths = self._failures = 0
         self._ended_writing = False
         if op == "rows" and self.groups:
@@ -241,9 +244,28 @@ class Recovery:
     def settled(self) -> None:
         self._settled = self._written
 
-    def no_room(self, now: float) -> None:
-        """The disk or the ledger could not be used; it is tried again."""
+    def no_room(self, now: float, reason: str) -> None:
+        """The disk or the ledger could not be used, and nothing was done; it is tried again."""
+        self.reason = reason
+        # For fewer rows there may be room, and the index gets on at least.
+        self._batch = max(1, self._batch // 8)
         self._paused_until = now + self.policy.storage_retry
+
+    def full(self, now: float, op: str, reason: str) -> Step:
+        """The disk was full in the middle of ``op``, which is the fault of no row and no index.
+        What the index has now another process looks at."""
+        self.reason = reason
+        self._compare = True
+        self._ended_writing = self._ended_writing or op in WRITING
+        self.stage, self.trusted = Stage.DOWN, False
+        self._retry_at = now + self.policy.storage_retry
+        return Replace()
+
+    def compare_again(self) -> None:
+        """What differs could not be noted."""
+        self._compare = True
+        if self.stage is Stage.OPENING:
+            self.stage = Stage.CHECKING
 
     # -- what goes wrong ----------------------------------------------------------------------
 
@@ -329,7 +351,9 @@ class Recovery:
             self._retry_at = now + self.policy.given_up_retry
 
     def try_again(self, now: float) -> None:
-        """Somebody asks for the index: one that was given up is begun again."""
+        """Somebody asks for the index: one that was given up is begun again, and whether there is
+        room is looked at now."""
+        self._paused_until = 0.0
         if self._gave_up and self.stage is Stage.DOWN:
             self._retry_at = now
 

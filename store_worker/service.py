@@ -18,7 +18,7 @@ from store_worker.calls_read import READS
 from store_worker.chores import Chores
 from store_worker.compaction import Compaction
 from store_worker.faults import Faults
-from store_worker.ledger import concerns_all
+from store_worker.ledger_errors import concerns_all
 from store_worker.locks import own
 from store_worker.room import check_room
 from store_worker.store import Store, make_folder, versions
@@ -39,8 +39,8 @@ GROUP_BYTES = 16 * 1024 * 1024
 READS_IN_A_ROW = 64
 #: What takes longer, and is answered when it is done.
 LATER = frozenset({"verify", "compact"})
-#: Seconds until the index is seen to again when the ledger could not be used.
-RETRY_SECONDS = 1.0
+#: Seconds between two looks at whether an export still reads.
+SNAPSHOT_SECONDS = 1.0
 #: Seconds between two looks at what the beats tell.
 TELL_SECONDS = 0.5
 #: Seconds without a call after which index and ledger are put in order.
@@ -155,28 +155,26 @@ class Service:
     def _turn(self) -> float | None:
         """See to the index, and to the ledger when nothing else is to be done; seconds to wait."""
         left = self._active_at + QUIET_SECONDS - time.monotonic()
-        try:
-            waits = self._store.keeper.turn(quiet=left <= 0)
-        except LedgerDamaged:
-            raise
-        except StorageError as problem:
-            self._channel.log.warning("the index has to wait: %s", problem)
-            return RETRY_SECONDS
-        now = time.monotonic()
-        state = self._store.keeper.state, self._store.keeper.behind == 0
-        if now >= self._told_at + TELL_SECONDS or state != self._told:
-            self._told_at, self._told = now, state
-            self._channel.vitals["chunks"] = ledger_queries.seen(self._store.ledger)
-            self._channel.vitals.update(self._store.keeper.status())
+        waits = self._store.keeper.turn(quiet=left <= 0)
+        self._tell()
         self._store.snapshots.expire()
         if self._store.snapshots:
             # SQLite would wait for who reads, and everybody for it.
-            left = max(left, RETRY_SECONDS)
+            left = max(left, SNAPSHOT_SECONDS)
         elif self._store.ledger.untidy and left <= 0 and not self._store.keeper.behind:
             self._tidy()
         if left > 0:
             waits = left if waits is None else min(waits, left)
         return waits
+
+    def _tell(self) -> None:
+        """Have the beats tell how index and ledger stand."""
+        now, keeper = time.monotonic(), self._store.keeper
+        state = keeper.state, keeper.behind == 0
+        if now >= self._told_at + TELL_SECONDS or state != self._told:
+            self._told_at, self._told = now, state
+            self._channel.vitals["chunks"] = ledger_queries.seen(self._store.ledger)
+            self._channel.vitals.update(keeper.status())
 
     # -- the queue ----------------------------------------------------------------------------
 

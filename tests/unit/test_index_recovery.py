@@ -19,10 +19,12 @@ from store_worker.recovery_steps import (
     Situation,
     Spawn,
     Stage,
+    Step,
 )
 
 COLLECTION = 1
-#: Decides for an operation how it ends: "" well, "failed" by an error, or a signal.
+#: Decides for an operation how it ends: "" well, "failed" by an error, "no room" before anything is
+#: done or "full" in the middle, or a signal.
 Fate = Callable[[str], str]
 
 
@@ -54,6 +56,7 @@ class World:
         self.asides = 0
         self.damaged = False
         self.deaths = 0
+        self.refused = 0
 
     def write(self, row: int) -> None:
         row = min(row, self.rows + 1)
@@ -94,6 +97,14 @@ class World:
         fate = self.fate(ask.op)
         if not fate and self.poison & set(in_hand):
             fate = "SIGABRT"
+        if fate == "no room":
+            self.recovery.no_room(self.now, "the disk is full")
+            return
+        if fate == "full":
+            assert isinstance(self.recovery.full(self.now, ask.op, "the disk is full"), Replace)
+            self.alive = False
+            self.refused += 1
+            return
         if fate == "failed":
             step = self.recovery.failed(self.now, ask.op, "no")
             if step is not None:
@@ -240,6 +251,55 @@ def test_a_process_that_could_not_begin_says_nothing_of_the_index():
     assert world.now >= 20 * Policy().storage_retry
 
 
+@pytest.mark.parametrize("op", ["verify", "plan", "reconcile", "sample", "fill", "apply", "settle"])
+@pytest.mark.parametrize("how", ["no room", "full"])
+def test_a_full_disk_costs_no_index_however_often_it_is_met(op, how):
+    world = World(Recovery(), 1234, fate=fated(*[(op, how)] * 20), indexed=op != "fill")
+    world.write(3)
+    world.run()
+    world.check()
+    assert (world.asides, world.deaths) == (0, 0)
+    if how == "full":
+        # Every time by another process: the one that met it is of no more use.
+        assert world.recovery.restarts == 1 + world.refused
+    else:
+        assert world.recovery.restarts == 1
+
+
+def test_where_there_is_no_room_for_many_rows_fewer_are_written_and_then_more_again():
+    recovery, limits = Recovery(), []
+
+    def fate(op: str) -> str:
+        return "no room" if op == "apply" and len(limits) <= 3 else ""
+
+    world = World(recovery, 3000, fate=fate)
+    for row in range(1, 3001):
+        world.write(row)
+    real = recovery.next
+
+    def noted(at: Situation) -> Step | None:
+        step = real(at)
+        if isinstance(step, Ask) and step.op == "apply":
+            limits.append(step.fields["limit"])
+        return step
+
+    recovery.next = noted  # type: ignore[method-assign]
+    world.run()
+    world.check()
+    assert limits[:5] == [500, 62, 7, 1, 2]
+    assert limits[-1] == 500
+
+
+def test_differences_that_could_not_be_noted_are_looked_for_again():
+    recovery = Recovery()
+    recovery.spawned()
+    assert recovery.verified([], 3, 100)
+    recovery.compare_again()
+    step = recovery.next(Situation(0.0, 0, 0))
+    assert isinstance(step, Ask)
+    assert (step.op, step.fields["compare"]) == ("verify", True)
+
+
 def test_damaged_files_are_never_opened():
     opened: list[str] = []
 
@@ -327,7 +387,7 @@ def test_a_new_index_is_healthy_though_writes_never_pause(poison):
 def test_whatever_dies_in_between_it_comes_to_rest_with_everything(seed, rows, rate):
     chance = random.Random(seed)
     world = World(Recovery(), rows)
-    ends = ["SIGKILL", "SIGSEGV", "SIGABRT", "failed", "SIGTERM", "exit"]
+    ends = ["SIGKILL", "SIGSEGV", "SIGABRT", "failed", "SIGTERM", "exit", "no room", "full"]
 
     def fate(op: str) -> str:
         if world.deaths > 200 or chance.random() > rate:

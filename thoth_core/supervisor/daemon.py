@@ -6,9 +6,11 @@ standard output, one JSON line an event, until it is ready or has failed.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -119,8 +121,16 @@ def _make_data_dir(settings: Settings) -> None:
         raise StorageError(
             f"the data directory {settings.data_dir} cannot be written",
             cause=problem.strerror or str(problem),
-            fix="set RAG_VECTOR_DB_PATH to a folder that you can write",
+            fix=_way_out(problem, settings),
+            path=str(settings.data_dir),
         ) from problem
+
+
+def _way_out(problem: OSError, settings: Settings) -> str:
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = shlex.quote(str(settings.data_dir))
+        return f"free some space (df -h {folder}), or set RAG_VECTOR_DB_PATH to another disk"
+    return "set RAG_VECTOR_DB_PATH to a folder that you can write"
 
 
 def _open_log(settings: Settings, in_foreground: bool) -> logging.Logger:
