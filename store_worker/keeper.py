@@ -134,6 +134,7 @@ class Keeper:
                 "pending": self.behind,
                 "progress": filled,
                 "reason": recovery.reason,
+                "begun_because": self._notes.why,
                 "last_exit": self._last_exit,
             },
             "unindexed": ledger_queries.all_unindexed(self._ledger)[:100],
@@ -232,7 +233,8 @@ class Keeper:
         last = self._ledger.last_change()
         fills = self._notes.all_rows()
         self._read_log()
-        self._notes.write(self._recovery.generation + 1, fills, settled=last)
+        generation = self._recovery.generation + 1
+        self._notes.write(generation, fills, settled=last, why=step.reason)
         self._applied = last
         self._log.error("the index is rebuilt from the ledger: %s", step.reason)
         self._recovery.set_aside(now, fills)

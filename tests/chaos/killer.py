@@ -93,7 +93,7 @@ class Killer:
         index = store["index"]
         if index and index["generation"] > self._generation:
             self._generation = index["generation"]
-            self.kills.begun.append(index["reason"])
+            self.kills.begun.append(index["begun_because"])
         return store
 
     def _wait(self, seconds: float, *, until_well: bool = False) -> None:

@@ -154,7 +154,13 @@ def test_a_damaged_index_is_rebuilt_while_everything_is_found(places):
         store.healthy()
         assert store.index()["index"]["generation"] == 2
         assert found(store, vectors) == IDS[::5]
+        why = store.index()["index"]["begun_because"]
+        assert "malformed" in why
     assert not list(places[0].glob("chroma-damaged-*"))
+    with StoreRoom(*places, incarnation="three") as store:
+        store.healthy()
+        # Another store knows it too.
+        assert store.index()["index"]["begun_because"] == why
 
 
 def test_rows_that_the_index_lost_or_never_should_have_are_mended_one_by_one(places):
