@@ -68,7 +68,7 @@ class Recovery:
         self._rebuilds = 0
         #: In a row without success.
         self._deaths = 0
-        self._opening = {"native": 0, "killed": 0, "other": 0}
+        self._opening = {"native": 0, "checking": 0, "killed": 0, "other": 0}
         self._writing = 0
         self._searching = 0
         self._failures = 0
@@ -313,9 +313,12 @@ class Recovery:
         )
         if op in OPENING:
             kind = "native" if native else "killed" if signal in KILLED else "other"
+            if native and op == "verify":
+                kind = "checking"
             self._opening[kind] += kind != "killed" or memory
             limits = (
                 ("native", policy.native_opening_deaths),
+                ("checking", policy.native_checking_deaths),
                 ("killed", policy.killed_opening_deaths),
                 ("other", policy.other_opening_deaths),
             )

@@ -24,6 +24,8 @@ class Policy:
     #: The index was checked before it is opened, so once may have been chance.
     native_opening_deaths: int = 2
     other_opening_deaths: int = 2
+    #: The check opens nothing of Chroma's, so who ends then was most likely killed.
+    native_checking_deaths: int = 5
     #: Somebody who kills harms nothing. An index that takes all memory does, each time.
     killed_opening_deaths: int = 5
     writing_deaths: int = 4

@@ -208,7 +208,15 @@ def test_an_index_that_lacks_its_collection_is_filled():
     assert world.asides == 0
 
 
-@pytest.mark.parametrize("op", ["verify", "plan", "reconcile", "sample"])
+def test_native_deaths_before_anything_is_opened_are_rarely_the_fault_of_the_index():
+    for deaths, asides in ((4, 0), (5, 1)):
+        world = World(Recovery(), 10, fate=fated(*[("verify", "SIGSEGV")] * deaths))
+        world.run()
+        world.check()
+        assert world.asides == asides
+
+
+@pytest.mark.parametrize("op", ["plan", "reconcile", "sample"])
 def test_two_native_deaths_in_opening_are_damage_and_one_is_not(op):
     world = World(Recovery(), 10, fate=fated((op, "SIGSEGV")))
     world.run()
