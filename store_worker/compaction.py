@@ -92,6 +92,7 @@ class Compaction:
             waits = 0.0
         elif job.step is Step.INDEX and not job.asked_index:
             self._ask_index(job)
+            # The keeper has had its turn; it finds the question in the next.
             waits = 0.0
         elif job.step is Step.INDEX and self._keeper.hindered is not None:
             self._keeper.not_compacted(self._keeper.hindered)

@@ -6,10 +6,15 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.service import RealService
 
 Make = Callable[..., RealService]
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("thoth", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("thoth")
 
 
 @pytest.fixture

@@ -28,6 +28,9 @@ DAMAGE_ONE_IN = 15
 #: Of three kills one comes as soon as there is a process again, one soon, and one when the index
 #: has had the time to become healthy: seconds.
 AT_ONCE, SOON, WELL = 0.3, 2.0, 20.0
+#: So many deaths of the index process in a row, while it opens the index, are held against whoever
+#: kills; one more would be held against the index. Then it gets the time to become healthy.
+IN_A_ROW = 4
 #: Damages that can be done to an index that was never flushed, too.
 _DATABASE = [name for name in DAMAGES if name.startswith("chroma.sqlite3")]
 
@@ -62,13 +65,14 @@ class Killer:
         self._alive = alive
         self._turns = [AT_ONCE, SOON] if hurried else [AT_ONCE, SOON, WELL]
         self._generation = 1
+        self._in_a_row = 0
 
     def run(self, kills: int, until: float) -> None:
         """So many, or as many as are done when the clock says ``until``."""
         while self.kills.done < kills and time.monotonic() < until:
             self._alive()
             turn = self._chance.choice(self._turns)
-            if turn == WELL:
+            if turn == WELL or self._in_a_row >= IN_A_ROW:
                 self._wait(WELL, until_well=True)
             self._wait(self._chance.uniform(0, min(turn, SOON)))
             by_now = self.kills.done >= kills // 2 and not self.kills.damages
@@ -101,8 +105,10 @@ class Killer:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             state = self.look().get("index_state")
-            if until_well and state == "healthy":
-                return
+            if state == "healthy":
+                self._in_a_row = 0
+                if until_well:
+                    return
             time.sleep(min(0.05, left))
 
     def _kill(self, process: str, number: signal.Signals | None = None) -> bool:
@@ -117,6 +123,7 @@ class Killer:
             if pid and _signal(pid, chosen, str(self._service.root)):
                 at = store["index_state"] or "none yet"
                 self.kills.by[process, chosen.name, at] += 1
+                self._in_a_row += process == "index"
                 return True
             time.sleep(0.01)
         return False

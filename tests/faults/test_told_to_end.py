@@ -11,14 +11,15 @@ from tests.faults.watching import embedding, status, worker
 from tests.support.service import RealService
 from thoth_core import Thoth
 
-#: Two units and a start take 4 s. A drain that new work keeps alive takes as long as the load.
-SOON, LOAD = 7.0, 12.0
+#: Seconds: two units and a start take two of them. A drain that new work keeps alive takes as long
+#: as the load.
+LOAD = 7.0
 EACH = 0.012
 
 
 def long_add(thoth: Thoth, name: str, seconds: float) -> tuple[threading.Thread, list[str]]:
-    """Add texts that take the two bulk workers about ``seconds``, in units of about a hundred."""
-    filler = "abcdefghi " * 240
+    """Add texts that take the two bulk workers about ``seconds``, in units of about fifty."""
+    filler = "abcdefghi " * 480
     count = int(2 * seconds / EACH)
     texts = [f"!slow:{EACH} {name} {n} {filler}" for n in range(count)]
     ids = [f"{name}-{n}" for n in range(count)]
@@ -31,10 +32,9 @@ def test_a_restart_under_load_is_done_as_soon_as_the_work_at_hand(shared: RealSe
     with shared.client() as thoth:
         load, ids = long_add(thoth, "restart", LOAD)
         old = embedding(shared)[0]
-        began = time.monotonic()
         assert shared.run("thoth-supervisor", "restart", old["name"]).returncode == 0
         shared.ready_again(old["name"], old["pid"])
-        assert time.monotonic() - began < SOON
+        assert load.is_alive(), "it took as long as the load"
         old_store = shared.pid("store")
         assert shared.run("thoth-supervisor", "restart", "store").returncode == 0
         shared.ready_again("store", old_store)

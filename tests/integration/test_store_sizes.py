@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store_worker import compaction, index_files
+from store_worker import compaction, index_files, service
 from store_worker.index_process import IndexProcess, answer
 from tests.integration.store_double import ANSWER_SECONDS, StoreRoom, model
 from thoth_core.errors import StorageError
@@ -127,6 +127,15 @@ def test_what_is_not_used_is_given_back_and_everything_is_found(store):
     report = store.call("verify", {}).body
     assert (report["findings"], report["differing"], report["rows"]) == ([], 0, 51)
     assert store.index()["index"]["restarts"] == 0
+
+
+def test_the_index_is_asked_at_once_though_nobody_calls(
+    store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thinned(store, 300)
+    monkeypatch.setattr(service, "QUIET_SECONDS", 600.0)
+    # The first answer, before it is told for the first time that it has to wait.
+    assert store.call("compact", {"job": "one"}).body["done"]
 
 
 def test_calls_are_answered_between_the_slices(store, monkeypatch: pytest.MonkeyPatch) -> None:

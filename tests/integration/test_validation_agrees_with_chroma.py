@@ -239,7 +239,7 @@ def compares_the_document(where: Any) -> bool:
     return not asks or any(compares_the_document(part) for part in where.values())
 
 
-@settings(few, max_examples=400)
+@settings(few, max_examples=200)
 @given(where=wheres)
 def test_filters_agree(collection: Any, where: Any) -> None:
     taken = accepts(lambda: collection.get(where=where, include=[]))

@@ -31,7 +31,7 @@ from thoth_core.regex_syntax import RegexRefused
 from thoth_core.validation import check_metadata, check_where, check_where_document
 
 many = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 #: Each value meets each other one in a filter.
@@ -311,7 +311,7 @@ regexes = st.dictionaries(
 )
 
 
-@settings(many, max_examples=800)
+@settings(many, max_examples=300)
 @given(document=nested(st.one_of(containments, regexes)))
 def test_filters_over_the_text_find_the_same(both: Both, document: Any) -> None:
     try:
@@ -340,7 +340,7 @@ def chroma_takes(both: Both, pattern: str) -> bool:
     return True
 
 
-@settings(many, max_examples=600)
+@settings(many, max_examples=300)
 @given(pattern=st.text(alphabet="ab\\(){}[]|*+?^$.-,:<>PpLdwsbBAzxiu0129&~#é \n", max_size=9))
 def test_an_expression_that_is_let_through_is_taken_and_means_the_same(
     both: Both, pattern: str

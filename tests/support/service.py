@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from thoth_core import Settings, Thoth
+from thoth_core.client.control import control
 
 T = TypeVar("T")
 
@@ -109,11 +109,8 @@ class RealService:
     # -- looking ------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        done = self.run("thoth-supervisor", "status", "--json")
-        assert done.returncode == 0, done.stderr
-        status = json.loads(done.stdout)
-        assert isinstance(status, dict)
-        return status
+        """As the command tells it, without a process for each look."""
+        return control(self.settings(), "status")
 
     def worker(self, name: str) -> dict[str, Any]:
         [worker] = [w for w in self.status()["workers"] if w["name"] == name]
