@@ -24,7 +24,7 @@ import numpy as np
 import orjson
 
 from thoth_core import __version__
-from thoth_core.chroma_dir.database_salvage import Reader, filled_copy
+from thoth_core.chroma_dir.database_salvage import filled_copy
 from thoth_core.client.archive_format import (
     IMPORT_PREFIX,
     CollectionEntry,
@@ -34,14 +34,11 @@ from thoth_core.client.archive_format import (
 from thoth_core.client.archive_write import ArchiveWriter
 from thoth_core.errors import StorageError
 from thoth_core.ids import text_hash
+from thoth_core.ledger_rows import MORE_ROOM, SortedRows
 
 NAME = "ledger.sqlite3"
 
 _LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-_CHUNKS = (
-    "SELECT row, row, id, computed, text_hash, metadata, text, vector FROM chunks NOT INDEXED"
-    " WHERE collection = {collection} AND row >= ?"
-)
 #: Bytes of lines that are written at once.
 _BLOCK = 1024 * 1024
 
@@ -72,14 +69,17 @@ def salvage(folder: Path, target: Path) -> Salvaged:
     path = folder / NAME if folder.is_dir() else folder
     report = Salvaged()
     with contextlib.ExitStack() as stack:
-        db = stack.enter_context(contextlib.closing(_opened(path, _readable(path, stack))))
+        room = _room(stack)
+        db = stack.enter_context(contextlib.closing(_opened(path, _readable(path, room))))
         archive = stack.enter_context(ArchiveWriter(target))
         try:
             collections = _collections(db)
         except sqlite3.Error as problem:
             raise _hopeless(path, f"its list of collections cannot be read: {problem}") from problem
+        rows = stack.enter_context(contextlib.closing(SortedRows(db, room / "rows")))
+        report.gaps, report.garbled = rows.gaps, rows.garbled
         entries = [
-            _collection(db, archive, position, each, report)
+            _collection(db, rows, archive, position, each, report)
             for position, each in enumerate(collections)
         ]
         read = sum(entry.chunks for entry in entries)
@@ -89,14 +89,24 @@ def salvage(folder: Path, target: Path) -> Salvaged:
     return report
 
 
-def _readable(path: Path, stack: contextlib.ExitStack) -> Path:
+def _room(stack: contextlib.ExitStack) -> Path:
+    try:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="thoth-salvage-")))
+    except OSError as problem:
+        raise StorageError(
+            "there is no folder for a copy of the ledger",
+            cause=problem.strerror or str(problem),
+            fix=MORE_ROOM,
+        ) from problem
+
+
+def _readable(path: Path, room: Path) -> Path:
     """A copy with its log: SQLite writes beside what it reads, and where it cannot it reads nothing
     of the log. What was cut short is filled in: there SQLite would read zeros."""
     if not path.is_file():
         return path
+    copy = room / path.name
     try:
-        folder = tempfile.TemporaryDirectory(prefix="thoth-salvage-")
-        copy = Path(stack.enter_context(folder)) / path.name
         filled_copy(path, copy)
         log = path.with_name(path.name + "-wal")
         if log.is_file():
@@ -105,7 +115,7 @@ def _readable(path: Path, stack: contextlib.ExitStack) -> Path:
         raise StorageError(
             f"the ledger {path} cannot be copied to be read",
             cause=problem.strerror or str(problem),
-            fix="df -h /tmp; set TMPDIR to a folder with more room than the ledger takes",
+            fix=MORE_ROOM,
         ) from problem
     return copy
 
@@ -175,6 +185,7 @@ def _model(raw: bytes | None) -> Any:
 
 def _collection(
     db: sqlite3.Connection,
+    rows: SortedRows,
     archive: ArchiveWriter,
     position: int,
     found: dict[str, Any],
@@ -185,7 +196,7 @@ def _collection(
     chunks = documents = 0
     with archive.entry(chunks_name) as entry:
         block = bytearray()
-        for row, source in _rows(db, found, report):
+        for row, source in _lines(rows, found, report):
             block += row
             chunks += 1
             if source is not None:
@@ -214,29 +225,28 @@ def _collection(
     )
 
 
-def _rows(
-    db: sqlite3.Connection, found: dict[str, Any], report: Salvaged
+def _lines(
+    rows: SortedRows, found: dict[str, Any], report: Salvaged
 ) -> Iterator[tuple[bytes, str | None]]:
     """The lines of a collection's chunks, each with the source of the chunk."""
-    reader = Reader(db, _CHUNKS.format(collection=found["id"]))
     seen: set[Any] = set()
-    for values in reader.rows():
+    for values in rows.of(found["id"]):
         try:
             line = _line(values, found)
         except (ValueError, TypeError, AttributeError):
             report.garbled += 1
             continue
-        if values[1] in seen:
+        id = values[0]
+        if id in seen:
             report.garbled += 1
             continue
-        seen.add(values[1])
+        seen.add(id)
         yield line
-    report.gaps += reader.gaps
 
 
 def _line(values: tuple[Any, ...], found: dict[str, Any]) -> tuple[bytes, str | None]:
     """A chunk as a line; an error if it cannot be as it was written."""
-    _, id, computed, digest, metadata, text, vector = values
+    id, computed, digest, metadata, text, vector = values
     numbers = np.frombuffer(vector, "<f4")
     if len(numbers) != found["dimension"] or not np.isfinite(numbers).all() or not numbers.any():
         raise ValueError("no vector")

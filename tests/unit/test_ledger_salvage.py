@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import pytest
 
 from store_worker.ledger import Ledger
 from tests.unit.test_ledger_guard import PAGE, garbled, root_of
-from thoth_core.chroma_dir.database_salvage import Reader
 from thoth_core.client.archive_read import Archive
 from thoth_core.errors import StorageError
 from thoth_core.ids import text_hash
@@ -134,64 +134,55 @@ def test_what_only_the_log_has_is_read_and_nothing_is_written_beside_it(
     assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
 
 
-@pytest.fixture
-def leaves_of(tmp_path: Path) -> tuple[Path, list[int]]:
-    """A table of 400 rows, about twenty a page, and its leaves in order."""
-    path = tmp_path / "rows.sqlite3"
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA page_size = 4096")
-    db.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, text)")
-    db.executemany("INSERT INTO t VALUES (?, ?)", [(i, "x" * 190) for i in range(1, 401)])
-    db.commit()
-    db.close()
-    data = path.read_bytes()
-    leaves = [at for at in range(4096, len(data), 4096) if data[at] == 0x0D]
-    assert len(leaves) >= 18
-    return path, leaves
-
-
-def read_of(path: Path) -> tuple[list[int], Reader]:
-    db = sqlite3.connect(path)
-    reader = Reader(db, "SELECT n, n FROM t WHERE n >= ?")
-    found = [n for (n,) in itertools.islice(reader.rows(), 5000)]
-    db.close()
-    return found, reader
-
-
-def rows_on(path: Path, at: int) -> int:
-    return int.from_bytes(path.read_bytes()[at + 3 : at + 5], "big")
-
-
-def write_at(path: Path, at: int, data: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(at)
-        file.write(data)
-
-
-def test_a_gap_costs_the_rows_in_it_and_not_one_more(leaves_of: tuple[Path, list[int]]) -> None:
-    path, leaves = leaves_of
-    lost = 0
-    # Readable ones between them, of which none is lost either.
-    for leaf in leaves[3:14:2]:
-        lost += rows_on(path, leaf)
-        write_at(path, leaf, b"\xa5" * 4096)
-    found, reader = read_of(path)
-    assert len(found) == 400 - lost
-    assert found == sorted(set(found))
-    assert (reader.gaps, reader.open_end) == (6, False)
-
-
-def test_a_page_that_stands_where_it_does_not_belong_is_not_read_for_ever(
-    leaves_of: tuple[Path, list[int]],
+def test_a_place_that_cannot_be_read_is_one_whatever_number_of_collections(
+    path: Path, tmp_path: Path
 ) -> None:
-    path, leaves = leaves_of
-    earlier = path.read_bytes()[leaves[2] : leaves[2] + 4096]
-    lost = rows_on(path, leaves[8]) + rows_on(path, leaves[9])
-    write_at(path, leaves[8], earlier)
-    write_at(path, leaves[9], b"\xa5" * 4096)
-    found, _ = read_of(path)
-    assert len(found) == 400 - lost
-    assert found == sorted(set(found))
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA foreign_keys = OFF")
+    names = [(i, f"n{i}", json.dumps(MODEL)) for i in range(3, 13)]
+    db.executemany(
+        "INSERT INTO collections (id, name, model, dimension, number) VALUES (?, ?, ?, 4, 1)", names
+    )
+    # By turns, so that each page has rows of several.
+    db.execute("UPDATE chunks SET collection = 3 + row % 10 WHERE collection = 1")
+    db.commit()
+    db.execute("VACUUM")
+    db.close()
+    garbled(path, path.stat().st_size // PAGE // 3)
+    report = salvage(path, tmp_path / "saved.zip")
+    assert (report.gaps, report.garbled) == (1, 0)
+    assert [each["name"] for each in report.collections][:3] == ["n10", "n11", "n12"]
+    assert ROWS - 10 <= sum(each["chunks"] for each in report.collections) < ROWS + 1
+    with Archive(tmp_path / "saved.zip") as archive:
+        for position, entry in enumerate(archive.manifest.collections):
+            lines = [json.loads(line) for line in archive.lines(entry.chunks_file)]
+            assert len(lines) == report.collections[position]["chunks"]
+            if entry.name == "n7":
+                assert all(c["metadata"]["n"] % 10 == 4 for c in lines)
+
+
+def test_without_room_for_the_sorted_rows_it_says_so(path: Path, tmp_path: Path) -> None:
+    # In a process of its own, which may write no file that is larger than the ledger.
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from thoth_core.errors import StorageError\n"
+        "from thoth_core.ledger_rows import SortedRows\n"
+        "import sqlite3\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    SortedRows(sqlite3.connect(sys.argv[1]), Path(sys.argv[2]))\n"
+        "except StorageError as problem:\n"
+        "    print(problem.fix)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(tmp_path / "rows")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "set TMPDIR" in done.stdout
 
 
 @pytest.mark.parametrize("pages", [1, 3, 40])

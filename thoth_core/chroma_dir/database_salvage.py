@@ -9,10 +9,10 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from thoth_core.chroma_dir.row_reader import Reader
 
 #: The tables that are read, and their columns.
 _TABLES = {
@@ -75,12 +75,6 @@ _INDEXES = (
     "CREATE INDEX s8 ON embeddings_queue (topic, seq_id)",
     "CREATE INDEX s9 ON embeddings_queue (seq_id)",
 )
-_LAST = 2**62
-#: How a place from which can be read is looked for: so many times in steps of this many rows at
-#: most, then in longer and longer ones.
-_PROBES, _SHORT = 2000, 4
-#: What a leaf tells that stands where it does not belong.
-_AGAIN: tuple[Any, ...] = (None,)
 _BATCH = 1000
 #: Places in the header of SQLite's file: the size of a page, and the number of pages.
 _PAGE_SIZE_AT, _PAGE_COUNT_AT = 16, 28
@@ -111,7 +105,13 @@ def salvage(db: sqlite3.Connection, target: Path) -> list[Loss]:
     db.execute("PRAGMA writable_schema = ON")
     # A text that is none is junk, and so is the row that it is in.
     db.text_factory = str
-    names = {str(name) for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    names = {
+        str(name)
+        for (name,) in db.execute(
+            # Not a view nor what a module makes: those would have to be run.
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
+        )
+    }
     losses = []
     out = sqlite3.connect(target, isolation_level=None)
     try:
@@ -173,7 +173,7 @@ def _copy(
         return Loss(table, 1, None)
     chosen = ", ".join(each if each in there else "NULL" for each in columns)
     insert = f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})"
-    reader = Reader(db, f"SELECT rowid, {chosen} FROM {table} NOT INDEXED WHERE rowid >= ?")
+    reader = Reader(db, table, chosen)
     batch = []
     for row in reader.rows():
         batch.append(row)
@@ -184,80 +184,3 @@ def _copy(
     if not reader.gaps:
         return None
     return Loss(table, reader.gaps, None if reader.open_end else reader.span)
-
-
-class Reader:
-    """Reads a table by row numbers, and goes on behind whatever cannot be read."""
-
-    def __init__(self, db: sqlite3.Connection, query: str) -> None:
-        self._db = db
-        self._query = query + " ORDER BY rowid"
-        self.gaps = 0
-        self.span = 0
-        self.open_end = False
-
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        at: int | None = -_LAST
-        while at is not None:
-            try:
-                for number, *values in self._db.execute(self._query, (at,)):
-                    # A leaf that stands where it does not belong tells rows again.
-                    if number >= at:
-                        yield tuple(values)
-                        at = int(number) + 1
-                return
-            except sqlite3.DatabaseError:
-                # Python had fetched the row before the garbled one already, and dropped it.
-                first = self._first(at)
-                if first is not None:
-                    yield first[1:]
-                    at = first[0] + 1
-                    continue
-                self.gaps += 1
-                behind = self._behind(max(at, 0))
-                if behind is None:
-                    self.open_end = True
-                else:
-                    self.span += behind - max(at, 0)
-                at = behind
-
-    def _behind(self, bad: int) -> int | None:
-        """The next row number after ``bad`` that can be read from, or None."""
-        low, high = bad, bad + 1
-        step, probes = 1, 0
-        while not self._good(high):
-            low = high
-            # In short steps first: what can be read between two places is small.
-            probes += 1
-            step = step * 2 if step < _SHORT or probes > _PROBES else step
-            high += step
-            if high > _LAST:
-                return None
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._good(middle):
-                high = middle
-            else:
-                low = middle
-        return high
-
-    def _good(self, number: int) -> bool:
-        try:
-            return self._next(number) is not _AGAIN
-        except sqlite3.DatabaseError:
-            return False
-
-    def _first(self, number: int) -> tuple[Any, ...] | None:
-        """The row ``number``, or the next one, with its number; None if it cannot be read."""
-        try:
-            found = self._next(number)
-        except sqlite3.DatabaseError:
-            return None
-        return None if not found or found is _AGAIN else found
-
-    def _next(self, number: int) -> tuple[Any, ...]:
-        """The same; empty behind the last one."""
-        found = self._db.execute(self._query + " LIMIT 1", (number,)).fetchone()
-        if found is None:
-            return ()
-        return tuple(found) if found[0] >= number else _AGAIN
