@@ -105,9 +105,14 @@ def test_nothing_in_it_runs(tmp_path: Path, protocol: int) -> None:
         b"I" + b"9" * 1_000_000 + b"\n.",  # a number that takes for ever to read
         b"\x80\x04}\x94h\x00h\x00s.",  # a map that is its own key
         # A tuple in a tuple as a key, whose hash takes 2^60 steps; and one that ends the stack.
-        b"\x80\x04}N" + b"\x94h\x00h\x00\x86" * 60 + b"Ns.",
+        b"\x80\x04}N" + b"q\x00h\x00\x86" * 60 + b"Ns.",
+        b"\x80\x04}(N" + b"q\x00h\x00\x86" * 60 + b"Nu.",
         b"\x80\x04}N" + b"\x85" * 300_000 + b"Ns.",
         b"\x80\x04}(N" + b"\x85" * 300_000 + b"Nu.",
+        # The same as the name of a class, to be made a string of.
+        b"\x80\x04N" + b"q\x00h\x00\x86" * 60 + b"\x8c\x01a\x93.",
+        b"\x80\x04\x8c\x01aN" + b"q\x00h\x00\x86" * 60 + b"\x93.",
+        b"\x80\x04N" + b"\x85" * 300_000 + b"\x8c\x01a\x93.",
         b"cbuiltins\nlist\n.",
         b"",
         b".",

@@ -261,7 +261,10 @@ def _long(m: _Machine) -> None:
 
 def _stack_global(m: _Machine) -> None:
     name, module = m.stack.pop(), m.stack.pop()
-    m.find(str(module), str(name))
+    # Of anything else a string may take for ever to be made.
+    if type(name) is not str or type(module) is not str:
+        raise _Bad("is garbled")
+    m.find(module, name)
 
 
 def _tuple_of(count: int) -> Callable[[_Machine], None]:
