@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sqlite3
@@ -87,6 +88,60 @@ def test_who_writes_meanwhile_is_not_kept_waiting(
                 writer.execute("BEGIN EXCLUSIVE")
                 writer.execute("ROLLBACK")
                 writer.close()
+
+
+def test_reading_all_rows_costs_each_row_the_same(
+    made: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    with database.opened(folder) as db:
+        (old,) = (each for each in Catalog(db).collections() if each.name == "old")
+    writer = sqlite3.connect(folder / database.NAME)
+    steps = []
+    for start in (1000, 5000):
+        writer.executemany(
+            "INSERT INTO embeddings (segment_id, embedding_id, seq_id) VALUES (?, ?, 1)",
+            [(old.metadata_segment, f"n{i}") for i in range(start, start * 5)],
+        )
+        writer.commit()
+        with database.opened(folder) as db:
+            taken = 0
+
+            def count() -> None:
+                nonlocal taken
+                taken += 1
+
+            # Steps of SQLite's machine, which no busy machine changes.
+            db.set_progress_handler(count, 100)
+            rows = sum(1 for _ in Catalog(db).rows(old))
+            assert rows == 119 + 4 * start + (4000 if start > 1000 else 0)
+            steps.append(100 * taken / rows)
+    writer.close()
+    assert steps[1] < 1.5 * steps[0]
+
+
+def test_a_row_whose_number_is_none_is_left_out(
+    made: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(made[0], folder)
+    writer = sqlite3.connect(folder / database.NAME)
+    # A table as a stranger may have made it.
+    writer.executescript(
+        "CREATE TABLE other AS SELECT * FROM embeddings; DROP TABLE embeddings;"
+        " ALTER TABLE other RENAME TO embeddings;"
+        " INSERT INTO embeddings (id, segment_id, embedding_id, seq_id)"
+        " SELECT column1, segment_id, 'x', 1 FROM embeddings,"
+        " (VALUES (1e300), (1.5), ('z'), (NULL), (x'ff')) GROUP BY segment_id, column1"
+    )
+    writer.commit()
+    writer.close()
+    with database.opened(folder) as db:
+        catalog = Catalog(db)
+        for each in catalog.collections():
+            found = [row.id for row in itertools.islice(catalog.rows(each), 1000)]
+            assert sorted(found) == sorted(made[1][each.name])
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../x", "/tmp", "x/y", "a" * 32])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,15 +158,24 @@ class Catalog:
 
     def rows(self, collection: Collection) -> Iterator[Row]:
         """All rows, in the order in which they were first written."""
-        query = (
-            "SELECT id, embedding_id, seq_id FROM embeddings WHERE segment_id = ? AND id > ?"
-            f" ORDER BY id LIMIT {_ROWS}"
+        # Only the numbers at once: nothing may stay open between two pages, or a program that uses
+        # the database could not write, and to sort all rows anew for each page takes for ever.
+        numbers = array("q")
+        query = "SELECT id FROM embeddings WHERE segment_id = ? ORDER BY id"
+        numbers.extend(
+            number
+            for (number,) in self._db.execute(query, (collection.metadata_segment,))
+            if type(number) is int
         )
-        last = -(2**63)
-        # Nothing stays open between two pages: a program that uses the database could not write.
-        while found := self._db.execute(query, (collection.metadata_segment, last)).fetchall():
+        for start in range(0, len(numbers), _ROWS):
+            some = numbers[start : start + _ROWS]
+            query = (
+                "SELECT id, embedding_id, seq_id FROM embeddings"
+                # The number may be another collection's by now.
+                f" WHERE id IN ({','.join('?' * len(some))}) AND +segment_id = ? ORDER BY id"
+            )
+            found = self._db.execute(query, (*some, collection.metadata_segment)).fetchall()
             rows = {int(number): Row(str(id), _seq(seq)) for number, id, seq in found}
-            last = max(rows)
             self._fill(rows)
             yield from rows.values()
 
