@@ -127,10 +127,9 @@ def test_a_page_that_the_verification_meets_stops_the_store_too(service: RealSer
 
 
 def test_a_page_that_a_call_meets_stops_the_store_for_good(service: RealService) -> None:
+    service.start()
     path = ledger(service)
     garble(path, path.stat().st_size // PAGE // 2)
-    # Nothing that a start needs; the index process may meet it before the call does.
-    service.start(all_ready=False)
     with service.client() as thoth:
         with pytest.raises(LedgerDamaged) as caught:
             thoth.get(collection="notes", include=["vectors"])
@@ -159,9 +158,9 @@ def test_a_page_that_a_call_meets_stops_the_store_for_good(service: RealService)
 
 
 def test_the_way_out_that_is_told_leads_out(service: RealService) -> None:
+    service.start()
     path = ledger(service)
     garble(path, path.stat().st_size // PAGE // 2)
-    service.start()
     with service.client() as thoth, pytest.raises(LedgerDamaged) as caught:
         thoth.get(collection="notes", include=["vectors"])
     commands = caught.value.fix.partition("or: ")[2]
