@@ -44,12 +44,9 @@ def search(store: Store, body: Body, buffers: Buffers) -> Answer:
     model = body.get("model")
     queries = check_vectors(queries)
     dimension = int(queries.shape[1])
-    fitting = ledger_collections.fits(collection, model, dimension)
+    ledger_collections.fits(collection, model, dimension)
     found: list[list[tuple[str, float]]] = [[] for _ in queries]
     if collection.dimension is not None:
-        if not fitting:
-            with store.ledger.transaction():
-                collection = ledger_collections.claim(store.ledger, collection, model, dimension)
         found = nearest(store, collection, queries, int(k or 1), *filters)
     ids = list(dict.fromkeys(id for hits in found for id, _ in hits))
     with_vectors = includes_vectors(body)

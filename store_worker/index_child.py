@@ -26,8 +26,8 @@ from store_worker import index_line
 
 #: What the child finds its orders in.
 VARIABLE = "THOTH_INDEX"
-#: The exit status of a child that could not begin: somebody else has the index. (The number is that
-#: of sysexits' EX_TEMPFAIL.)
+#: The exit status of a child that could not begin: it did not get the lock of the index (sysexits'
+#: EX_TEMPFAIL).
 NOT_BEGUN = 75
 #: Seconds that a child which is asked something may take to read the question; it reads at once,
 #: unless it was stopped.
@@ -108,17 +108,13 @@ class IndexChild:
 
     def ask(self, op: str, array: bytes | memoryview = b"", **fields: Any) -> None:
         """Ask for ``op``; the child must be idle. The answer, or the child's death, is got by
-        :meth:`poll` and :meth:`wait`."""
+        :meth:`wait`."""
         self.op, self.asked_at = op, time.monotonic()
         try:
             index_line.send(self._line, {"op": op, **fields}, array)
         except OSError:
             # It is gone, or does not read; half a question cannot be taken back.
             self.kill()
-
-    def poll(self) -> Reply | Died | None:
-        """What has come, if anything."""
-        return self.wait(0)
 
     def wait(self, seconds: float) -> Reply | Died | None:
         """What comes within ``seconds``."""

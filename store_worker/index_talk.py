@@ -37,10 +37,6 @@ class IndexTalk:
         return self._child.pid if self._child is not None else None
 
     @property
-    def there(self) -> bool:
-        return self._child is not None
-
-    @property
     def free(self) -> bool:
         """Whether there is one, and it is asked nothing."""
         return self._child is not None and self._child.idle

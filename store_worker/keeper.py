@@ -290,7 +290,8 @@ class Keeper:
             if isinstance(problem, LedgerDamaged):
                 # What the index process cannot read the store must not go on with either.
                 raise problem
-            if reply.op == "verify":
+            if reply.op != "compact":
+                # It cannot be looked at before this is over.
                 self._requests.not_verified(problem)
         if reply.op == "compact":
             self._requests.not_compacted(reply)
@@ -383,7 +384,8 @@ class Keeper:
         }
         if died.code == NOT_BEGUN:
             lock = self._data_dir / INDEX_LOCK
-            self._recovery.not_begun(now, f"another process has the index: {holder(lock) or lock}")
+            by = f": pid {pid} has it" if (pid := holder(lock)) else ""
+            self._recovery.not_begun(now, f"the lock of the index is not to be had, {lock}{by}")
             return
         memory = self._talk.may_lack_memory()
         self._recovery.died(now, died.op, died.signal, in_hand, memory=memory)

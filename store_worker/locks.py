@@ -48,8 +48,8 @@ def own(data_dir: Path, patience: float = PATIENCE) -> FileLock:
 
 def own_index(data_dir: Path, patience: float = INDEX_PATIENCE) -> FileLock:
     """The lock of the index in ``data_dir``, for one index process at a time, waited for: whoever
-    has it ends as soon as the call that it is in does. :class:`TimeoutError` after ``patience``
-    seconds."""
+    has it ends as soon as the call that it is in does. :class:`OSError`, which is
+    :class:`TimeoutError` after ``patience`` seconds."""
     lock = FileLock(data_dir / INDEX_LOCK)
     deadline = time.monotonic() + patience
     while not lock.acquire():

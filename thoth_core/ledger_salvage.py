@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import shutil
 import sqlite3
 import tempfile
 from collections import Counter
@@ -108,9 +107,6 @@ def _readable(path: Path, room: Path) -> Path:
     copy = room / path.name
     try:
         filled_copy(path, copy)
-        log = path.with_name(path.name + "-wal")
-        if log.is_file():
-            shutil.copyfile(log, copy.with_name(log.name))
     except OSError as problem:
         raise StorageError(
             f"the ledger {path} cannot be copied to be read",

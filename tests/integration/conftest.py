@@ -9,7 +9,28 @@ from pathlib import Path
 import pytest
 
 from tests.support import stock_pair
+from tests.support.service import RealService
 from tests.support.stock_pair import Vectors
+from thoth_core import Thoth
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RealService]:
+    """A service with a model that costs nothing, and that texts can make crash."""
+    service = RealService.make("fake/32", THOTH_FAULTS="1", THOTH_EMBED_WORKERS="1")
+    try:
+        yield service.start()
+    finally:
+        service.close()
+
+
+@pytest.fixture
+def thoth(running: RealService) -> Iterator[Thoth]:
+    """A client of it; its store has no collections."""
+    with running.client() as client:
+        for each in client.collections():
+            client.delete_collection(each.name)
+        yield client
 
 
 @pytest.fixture(scope="session")

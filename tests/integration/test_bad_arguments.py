@@ -4,32 +4,15 @@ typed error that names the item, before anything is written."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.service import RealService
 from thoth_core import Thoth
 from thoth_core.errors import CollectionNotFound, InvalidInput
 
 DIMENSION = 32
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RealService]:
-    service = RealService.make("fake/32", THOTH_EMBED_WORKERS="1")
-    try:
-        yield service.start()
-    finally:
-        service.close()
-
-
-@pytest.fixture
-def thoth(running: RealService) -> Iterator[Thoth]:
-    with running.client() as client:
-        yield client
 
 
 # ---- the caller's own vectors

@@ -4,7 +4,7 @@ nothing is left. The second runs while the first tells of its progress, which th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +19,6 @@ from thoth_core.errors import CollectionExists, Conflict, ThothError
 
 N = 4000
 RNG = np.random.default_rng(8)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RealService]:
-    service = RealService.make("fake/32", THOTH_EMBED_WORKERS="1")
-    try:
-        yield service.start()
-    finally:
-        service.close()
-
-
-@pytest.fixture
-def thoth(running: RealService) -> Iterator[Thoth]:
-    """A client of a store without collections."""
-    with running.client() as client:
-        for each in client.collections():
-            client.delete_collection(each.name)
-        yield client
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +27,6 @@ from thoth_core.errors import (
 )
 
 RNG = np.random.default_rng(11)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RealService]:
-    service = RealService.make("fake/32", THOTH_FAULTS="1", THOTH_EMBED_WORKERS="1")
-    try:
-        yield service.start()
-    finally:
-        service.close()
-
-
-@pytest.fixture
-def thoth(running: RealService) -> Iterator[Thoth]:
-    """A client of a store without collections."""
-    with running.client() as client:
-        for each in client.collections():
-            client.delete_collection(each.name)
-        yield client
 
 
 def everything(thoth: Thoth, collection: str) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,24 +16,6 @@ from tests.support.exports import resealed, rewritten, told
 from tests.support.service import RealService
 from thoth_core import Thoth
 from thoth_core.errors import ExportDamaged
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RealService]:
-    service = RealService.make("fake/32", THOTH_EMBED_WORKERS="1")
-    try:
-        yield service.start()
-    finally:
-        service.close()
-
-
-@pytest.fixture
-def thoth(running: RealService) -> Iterator[Thoth]:
-    """A client of a store without collections."""
-    with running.client() as client:
-        for each in client.collections():
-            client.delete_collection(each.name)
-        yield client
 
 
 def flip(at: int) -> Callable[[bytes], bytes]:

@@ -7,7 +7,6 @@ import gc
 import inspect
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,6 @@ from thoth_core import AsyncThoth, ExportReport, ImportReport, ReembedReport, Th
 from thoth_core.errors import Cancelled
 
 DIMENSION = 32
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RealService]:
-    service = RealService.make("fake/32", THOTH_FAULTS="1", THOTH_EMBED_WORKERS="1")
-    try:
-        yield service.start()
-    finally:
-        service.close()
 
 
 def public(cls: type) -> set[str]:

@@ -11,7 +11,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,24 +32,6 @@ from thoth_core.errors import (
     InvalidInput,
     ModelMismatch,
 )
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RealService]:
-    service = RealService.make("fake/32", THOTH_EMBED_WORKERS="1")
-    try:
-        yield service.start()
-    finally:
-        service.close()
-
-
-@pytest.fixture
-def thoth(running: RealService) -> Iterator[Thoth]:
-    """A client of a store without collections."""
-    with running.client() as client:
-        for each in client.collections():
-            client.delete_collection(each.name)
-        yield client
 
 
 def check_rows(
@@ -305,6 +286,15 @@ def test_vectors_of_another_model_are_not_mixed_with_those_of_this(
     DAMAGES["data_level0.bin halved"](pair_copy)
     [told] = thoth.rescue(pair_copy, ["notes"], "mine").collections
     assert (told.model, told.embedded, told.without_vector) == (None, 0, 999)
+    assert "another model made its vectors, not fake/32" in told.notes[0]
+    # Nor later, by a question or a text.
+    with pytest.raises(ModelMismatch, match="was made with the model unknown"):
+        thoth.query("a word", collection="mine")
+    with pytest.raises(ModelMismatch, match="was made with the model unknown"):
+        thoth.add(["a text"], collection="mine")
+    row = thoth.get(collection="mine", limit=1, include=["vectors"])
+    assert row.vectors is not None
+    assert thoth.search(row.vectors[0], k=1, collection="mine")[0].id == row.ids[0]
     with pytest.raises(ModelMismatch, match="'notes' were not made by fake/32"):
         thoth.rescue(pair_copy, ["notes"], model="fake/32")
     done = running.run("thoth", "rescue", str(pair_copy), "--model", "all-MiniLM-L6-v2")

@@ -248,11 +248,11 @@ def test_another_model_or_dimension_is_refused_before_anything_is_written(store)
     assert store.call("count", {"collection": "notes"}).body == {"count": 1}
 
 
-def test_a_query_with_a_model_claims_a_collection_of_the_callers_own_vectors(store):
+def test_a_query_with_a_model_leaves_a_collection_of_the_callers_own_vectors_as_it_is(store):
     store.upsert(["a"], rows(1))
     assert len(store.search(rows(1), model=model())[0]) == 1
     [listed] = store.call("collections", {}).body["collections"]
-    assert listed["model"] == model()
+    assert listed["model"] is None
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])

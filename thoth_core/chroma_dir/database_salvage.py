@@ -145,10 +145,16 @@ def missing_pages(path: Path) -> int:
 
 
 def filled_copy(path: Path, target: Path) -> None:
-    """Copy a file that was cut short, with what it lacks filled in so that nobody takes it for
-    content: SQLite gives zeros for it, which would be vectors and texts that nobody wrote."""
+    """Copy a database with its journal and log. What a file that was cut short lacks is filled in
+    so that nobody takes it for content: SQLite gives zeros for it, which would be vectors and texts
+    that nobody wrote. ``OSError``."""
     lacking = missing_pages(path)
+    # Not copy2: the copy of a read-only file must be writable.
     shutil.copyfile(path, target)
+    for suffix in ("-journal", "-wal"):
+        beside = path.with_name(path.name + suffix)
+        if beside.is_file():
+            shutil.copyfile(beside, target.with_name(target.name + suffix))
     with target.open("r+b") as file:
         page = _page_size(file.read(_HEADER_BYTES))
         size = file.seek(0, 2)

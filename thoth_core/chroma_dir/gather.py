@@ -9,7 +9,6 @@ the other stands in. Nothing is written to the directory, and only plain files a
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -123,10 +122,6 @@ class Source:
         copy = folder / "copy"
         copy.mkdir()
         database_salvage.filled_copy(path, copy / path.name)
-        for suffix in ("-journal", "-wal"):
-            beside = path.with_name(path.name + suffix)
-            if beside.is_file():
-                shutil.copyfile(beside, copy / beside.name)
         return copy
 
     def _open(self, folder: Path) -> None:

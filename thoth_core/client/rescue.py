@@ -116,7 +116,7 @@ class Rescue(Restoring):
         report = begun(gathered, target)
         rows = gathered.rows()
         head = list(islice(rows, TRIED))
-        known = self._model_of(gathered, head)
+        known = self._model_of(gathered, head, target)
         report.model = str(known.model["name"]) if known.model is not None else None
         if known.note:
             report.notes.append(known.note)
@@ -163,7 +163,7 @@ class Rescue(Restoring):
 
     # -- the model ----------------------------------------------------------------------------
 
-    def _model_of(self, gathered: Gathered, rows: list[Found]) -> Known:
+    def _model_of(self, gathered: Gathered, rows: list[Found], target: str) -> Known:
         """Whether the model that runs made the vectors, by a trial with some of ``rows``."""
         running = self._identity()
         name, size = str(running.get("name", "")), running.get("dimension")
@@ -184,8 +184,13 @@ class Rescue(Restoring):
         if not rescue_model.agree(short, embedded[: len(short)]):
             if self._model is not None:
                 raise _other_model(gathered, name, f"{name} makes other vectors of the same texts")
-            note = f"{name} is recorded as its model, and makes other vectors of the same texts"
-            return Known(note=note if told else "")
+            other = recorded if recorded and not told else "unknown"
+            return Known(
+                other={"name": other, "dimension": size},
+                note=f"another model made its vectors, not {name}: search it with vectors, or have"
+                f" it embedded anew: thoth collections reembed {shlex.quote(target)}"
+                f" --model {shlex.quote(name)}",
+            )
         return Known(running, computed=rescue_model.agree(long, embedded[len(short) :]))
 
     def _identity(self) -> dict[str, Any]:

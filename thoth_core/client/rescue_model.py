@@ -39,10 +39,12 @@ _RECORDED = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """``model`` is the identity of the model that made the vectors, or None. ``computed``: Thoth
-    would make the very same of every text, so that they may be used again for equal texts."""
+    """``model`` is the identity of the model that made the vectors, or None; ``other`` what is
+    known of it if it is not the one that runs, whose vectors must not come between. ``computed``:
+    Thoth would make the very same of every text, so that they may be used again for equal texts."""
 
     model: Mapping[str, Any] | None = None
+    other: Mapping[str, Any] | None = None
     computed: bool = False
     note: str = ""
 

@@ -98,7 +98,7 @@ class Sender:
         body = {
             "collection": self._part,
             "space": self._report.space,
-            "model": self._known.model,
+            "model": self._known.model or self._known.other,
             "ids": rows.ids,
             "texts": rows.texts,
             "metadatas": rows.metadatas,
