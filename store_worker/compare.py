@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,22 @@ _ROWS = 2048
 _TOLERANCE = 1e-4
 
 
-def differing(folder: Path, ledger: Ledger, after: int) -> tuple[list[list[Any]], int]:
+def differing(
+    folder: Path, ledger: Ledger, after: int, skip: Mapping[int, set[str]]
+) -> tuple[list[list[Any]], int]:
     """``[collection, ids]`` that the index lacks, has too much, or has with another vector; and how
     many rows the ledger has. Not among them: collections that the index has not got at all, rows
-    that no index takes, and what the log says after ``after``, which it is yet to be told.
+    that no index takes, those in ``skip``, and what the log says after ``after``: it is yet to be
+    told both.
     Raises :class:`thoth_core.chroma_dir.files.Damaged`."""
     # What is written while this reads would be neither excused nor as it was.
     with ledger_queries.one_moment(ledger):
-        return _all_differing(folder, ledger, after)
+        return _all_differing(folder, ledger, after, skip)
 
 
-def _all_differing(folder: Path, ledger: Ledger, after: int) -> tuple[list[list[Any]], int]:
+def _all_differing(
+    folder: Path, ledger: Ledger, after: int, skip: Mapping[int, set[str]]
+) -> tuple[list[list[Any]], int]:
     found: list[list[Any]] = []
     rows = 0
     pending = changed_ids(ledger.pending(after, -1))
@@ -44,6 +49,7 @@ def _all_differing(folder: Path, ledger: Ledger, after: int) -> tuple[list[list[
                 continue
             rows += ledger_queries.count(ledger, owner)
             excused = ledger_queries.unindexed(ledger, owner) | set(pending.get(owner, ()))
+            excused |= skip.get(owner, set())
             wrong = _differing(folder, contents, each, ledger, ours[owner])
             ids = [id for id in wrong if id not in excused]
             if ids:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from store_worker import ledger_queries
 from store_worker.ledger import Ledger
-from store_worker.recovery_steps import Ask
+from store_worker.recovery_steps import Ask, skipped
 from store_worker.replay import changed_ids
 
 
@@ -25,5 +25,5 @@ def rows_in_hand(ledger: Ledger, asked: Ask) -> Mapping[int, Sequence[str]]:
         found = {collection: [id for _, id in rows]}
     else:
         return {}
-    skip = {collection: set(ids) for collection, ids in fields["skip"]}
+    skip = skipped(fields)
     return {c: [id for id in ids if id not in skip.get(c, ())] for c, ids in found.items()}

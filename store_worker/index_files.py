@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,24 @@ from thoth_core.errors import StorageError
 DATABASE = "chroma.sqlite3"
 
 
-def inspect(folder: Path, ledger: Ledger, *, compare: bool, after: int) -> dict[str, Any]:
+def inspect(
+    folder: Path,
+    ledger: Ledger,
+    *,
+    compare: bool,
+    after: int,
+    skip: Mapping[int, set[str]],
+) -> dict[str, Any]:
     """``findings``: what is wrong with the files, in words. With ``compare``, ``differing`` are
     [collection, ids] whose vectors are not in them as they are in the ledger, out of ``rows``;
-    those whose change comes after ``after`` need not be. :class:`StorageError` if they cannot be
-    looked at now."""
+    those in ``skip``, and those whose change comes after ``after``, need not be.
+    :class:`StorageError` if they cannot be looked at now."""
     report: dict[str, Any] = {"findings": [], "differing": [], "rows": 0}
     with _readable(folder):
         report["findings"] = [str(each) for each in check(folder, ours=True)]
         if compare and not report["findings"] and (folder / DATABASE).exists():
             try:
-                report["differing"], report["rows"] = differing(folder, ledger, after)
+                report["differing"], report["rows"] = differing(folder, ledger, after, skip)
             except Damaged as problem:
                 report["findings"] = [str(problem)]
     return report

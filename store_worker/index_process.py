@@ -30,6 +30,7 @@ from store_worker.index import Index, IndexFailed, IndexFull, IndexRefused
 from store_worker.index_child import NOT_BEGUN, VARIABLE
 from store_worker.ledger import Ledger
 from store_worker.locks import own_index
+from store_worker.recovery_steps import skipped
 from store_worker.room import full
 from thoth_core.errors import StorageError, ThothError
 from thoth_core.worker import lifeline
@@ -75,7 +76,11 @@ class IndexProcess:
         """Look at the files before native code does, and compare them with the ledger."""
         started = time.monotonic()
         found = index_files.inspect(
-            self.folder, self._ledger, compare=bool(body["compare"]), after=body["after"]
+            self.folder,
+            self._ledger,
+            compare=bool(body["compare"]),
+            after=body["after"],
+            skip=skipped(body),
         )
         return {**found, "seconds": round(time.monotonic() - started, 3)}
 
@@ -88,12 +93,12 @@ class IndexProcess:
         return {"collections": list(self.follower.reconcile().items())}
 
     def apply(self, body: Body, array: bytes) -> Body:
-        seq, changes = self.follower.apply(body["after"], body["limit"], _skipped(body))
+        seq, changes = self.follower.apply(body["after"], body["limit"], skipped(body))
         return {"seq": seq, "changes": changes}
 
     def fill(self, body: Body, array: bytes) -> Body:
         row, rows = self.follower.fill(
-            body["collection"], body["after"], body["upto"], body["limit"], _skipped(body)
+            body["collection"], body["after"], body["upto"], body["limit"], skipped(body)
         )
         return {"after": row, "rows": rows}
 
@@ -103,7 +108,7 @@ class IndexProcess:
 
     def sample(self, body: Body, array: bytes) -> Body:
         """Search for stored vectors; how many were asked for and how many were found."""
-        return self.follower.sample(body["after"], _skipped(body), SAMPLE, random.Random())
+        return self.follower.sample(body["after"], skipped(body), SAMPLE, random.Random())
 
     def search(self, body: Body, array: bytes) -> Body:
         """Ids near each of the vectors (m, dimension)."""
@@ -161,10 +166,6 @@ _OPERATIONS: Mapping[str, Callable[[IndexProcess, Body, bytes], Body]] = {
         IndexProcess.compact,
     )
 }
-
-
-def _skipped(body: Body) -> dict[int, set[str]]:
-    return {collection: set(ids) for collection, ids in body.get("skip") or ()}
 
 
 def answer(process: IndexProcess, body: Body, array: bytes) -> Body:

@@ -188,7 +188,7 @@ class Keeper:
     def _next(self, now: float, quiet: bool) -> Step | None:
         if self._recovery.stage is Stage.SERVING and not self._recovery.waits(now):
             if self._requests.to_verify:
-                return Ask("verify", {"compare": not self._recovery.fills, "after": self._applied})
+                return self._recovery.verify(self._applied, compare=not self._recovery.fills)
             if self._requests.to_compact and self._recovery.serves:
                 return Ask("compact")
         return self._recovery.next(

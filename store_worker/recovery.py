@@ -124,7 +124,7 @@ class Recovery:
         if self.stage is Stage.CHECKING:
             # One that is being filled differs from the ledger, naturally.
             compare = self._compare and not self._rebuilding
-            return Ask("verify", {"compare": compare, "after": at.applied})
+            return self.verify(at.applied, compare=compare)
         if self.stage is Stage.OPENING:
             if not self._planned:
                 return Ask("plan")
@@ -158,6 +158,10 @@ class Recovery:
         if at.quiet and self._written > self._settled:
             return Ask("settle")
         return None
+
+    def verify(self, applied: int, *, compare: bool) -> Ask:
+        """The question what is wrong with the index. What is written alone it need not have yet."""
+        return Ask("verify", {"compare": compare, "after": applied, "skip": self._skipped()})
 
     def _sample(self, at: Situation) -> Step:
         return Ask("sample", {"after": at.applied, "skip": self._skipped()})

@@ -118,3 +118,12 @@ class Situation:
     last: int
     renamed: bool = False
     quiet: bool = False
+
+
+def skipped(fields: Mapping[str, Any]) -> dict[int, set[str]]:
+    """Collection to the ids that a question says to leave out; several of its groups may be of one
+    collection."""
+    found: dict[int, set[str]] = {}
+    for collection, ids in fields.get("skip") or ():
+        found.setdefault(collection, set()).update(ids)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.faults.watching import wait_until_ready
 from tests.support.service import RealService
 from thoth_core.errors import PoisonInput
 
@@ -23,7 +24,8 @@ def test_a_poison_text_is_named_and_all_others_are_embedded(service: RealService
         assert np.isfinite(np.delete(partial, 57, axis=0)).all()
         # And the service goes on.
         assert thoth.embed(["after it"]).shape == (1, 32)
-    status = service.status()
+    # The last one to die may not have been started again yet.
+    status = wait_until_ready(service)
     assert status["pid"] == supervisor
     # Once in its unit, then twice alone.
     assert sum(w["restarts"] for w in status["workers"]) == 3

@@ -82,9 +82,13 @@ def test_a_sample_is_found_while_every_row_is_written_anew(room, monkeypatch):
 
 def test_nothing_differs_while_every_row_is_written_anew(room, monkeypatch):
     before(monkeypatch, ledger_queries, "count", room.write)
-    assert compare.differing(room.chroma, room.reader, room.applied) == ([], ROWS)
+    assert compare.differing(room.chroma, room.reader, room.applied, {}) == ([], ROWS)
     # What was written is no secret the next time.
-    assert compare.differing(room.chroma, room.reader, room.applied) == ([], ROWS)
+    assert compare.differing(room.chroma, room.reader, room.applied, {}) == ([], ROWS)
     last = room.ledger.last_change()
-    [[collection, ids]], _ = compare.differing(room.chroma, room.reader, last)
+    [[collection, ids]], _ = compare.differing(room.chroma, room.reader, last, {})
     assert (collection, len(ids)) == (room.collection.id, ROWS)
+    # But for those that are to be written by themselves.
+    last = room.ledger.last_change()
+    [[_, others]], _ = compare.differing(room.chroma, room.reader, last, {collection: {ids[0]}})
+    assert sorted(others) == sorted(ids[1:])

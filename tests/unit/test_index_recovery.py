@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from store_worker.recovery_steps import (
     Spawn,
     Stage,
     Step,
+    skipped,
 )
 
 COLLECTION = 1
@@ -127,7 +129,7 @@ class World:
 
     def _in_hand(self, ask: Ask) -> list[int]:
         fields = ask.fields
-        skip = {int(id) for _, ids in fields.get("skip", ()) for id in ids}
+        skip = self._skipped(fields)
         if ask.op == "rows":
             rows = [int(id) for id in fields["ids"]]
         elif ask.op == "fill":
@@ -140,20 +142,32 @@ class World:
             return []
         return [row for row in rows if row not in skip and row not in self.hopeless]
 
+    @staticmethod
+    def _skipped(fields: Mapping[str, Any]) -> set[int]:
+        return {int(id) for id in skipped(fields).get(COLLECTION, ())}
+
+    def _due(self, fields: Mapping[str, Any]) -> set[int]:
+        """The rows that the index must have by now."""
+        pending = {self.log[seq] for seq in range(fields["after"] + 1, self.last + 1)}
+        return set(range(1, self.rows + 1)) - self.hopeless - pending - self._skipped(fields)
+
     def _done(self, ask: Ask, in_hand: list[int]) -> None:
         recovery, fields = self.recovery, ask.fields
         self.index |= set(in_hand)
         if ask.op == "verify":
-            recovery.verified(["bad"] if self.damaged else [], 0, self.rows)
+            # A collection that it has not got is no difference.
+            compares = fields["compare"] and self.made
+            lacking = self._due(fields) - self.index if compares else set()
+            if recovery.verified(["bad"] if self.damaged else [], len(lacking), self.rows):
+                for row in sorted(lacking):
+                    self.write(row)
         elif ask.op == "plan":
             recovery.planned({} if self.made else {COLLECTION: Fill(0, self.rows)})
         elif ask.op == "reconcile":
             self.made = True
             recovery.reconciled()
         elif ask.op == "sample":
-            pending = {self.log[seq] for seq in range(fields["after"] + 1, self.last + 1)}
-            skip = {int(id) for _, ids in fields["skip"] for id in ids}
-            due = set(range(1, self.rows + 1)) - self.hopeless - pending - skip
+            due = self._due(fields)
             recovery.sampled(len(due), len(due & self.index))
         elif ask.op == "apply":
             self.applied = min(fields["after"] + fields["limit"], self.last)
