@@ -23,12 +23,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from store_worker import index_line
+from thoth_core.cores import available_cores
 
 #: What the child finds its orders in.
 VARIABLE = "THOTH_INDEX"
 #: The exit status of a child that could not begin: it did not get the lock of the index (sysexits'
 #: EX_TEMPFAIL).
 NOT_BEGUN = 75
+#: Threads with which Chroma puts rows into its graph, where there are as many cores. It is the only
+#: pool of that process, and embedding leaves it little to do.
+MOST_THREADS = 4
 #: Seconds that a child which is asked something may take to read the question; it reads at once,
 #: unless it was stopped.
 SEND_SECONDS = 5
@@ -87,7 +91,11 @@ class IndexChild:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "store_worker.index_process"],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, VARIABLE: json.dumps(orders)},
+                env={
+                    **os.environ,
+                    "RAYON_NUM_THREADS": str(min(MOST_THREADS, available_cores())),
+                    VARIABLE: json.dumps(orders),
+                },
                 pass_fds=(theirs.fileno(), death_read),
                 # Not in the store's group: whoever kills that must not catch it in mid-write.
                 process_group=0,

@@ -86,10 +86,10 @@ def check_texts(rows: dict[str, Found], made: Made, but: Sequence[str] = ()) -> 
 
 
 #: Where the vectors come from that are not as in a healthy directory, or nowhere.
-_ALL = {"index": 2000, "log": 300}
+_ALL = {"index": 3000, "log": 300}
 ORIGINS = {
-    "data_level0.bin halved": {"index": 1000, "log": 301, "": 999},
-    "index folder missing": {"log": 301, "": 1999},
+    "data_level0.bin halved": {"index": 1500, "log": 301, "": 1499},
+    "index folder missing": {"log": 301, "": 2999},
 }
 DATABASE = {each for each in DAMAGES if each.startswith("chroma.sqlite3")}
 
@@ -109,16 +109,16 @@ def test_of_a_damaged_index_all_is_read_that_is_there(
         name: rows.keys() for name, rows in stock.items()
     }
     assert got.origins("notes") == ORIGINS.get(damage, _ALL)
-    assert got.origins("other") == {"index": 900, "log": 400}
+    assert got.origins("other") == {"index": 900, "log": 800}
     if damage == "length.bin halved":
         rows, theirs = got.rows["notes"], stock["notes"]
         without = [row for row in rows.values() if not same(row.vector, theirs[row.id])]
-        assert len(without) == 1000
+        assert len(without) == 1500
         for row in without:
             assert row.vector is not None
             whole = theirs[row.id]
             assert same(row.vector, whole / np.linalg.norm(whole))
-        assert got.notes["notes"] == ["the lengths of 1,000 vectors are lost: they have length 1"]
+        assert got.notes["notes"] == ["the lengths of 1,500 vectors are lost: they have length 1"]
     else:
         check_vectors(got.rows["notes"], stock["notes"])
     if damage == "none":
@@ -146,7 +146,7 @@ def test_without_the_database_ids_and_vectors_are_left(
     DAMAGES["chroma.sqlite3 missing"](pair_copy)
     got = gathered(pair_copy)
     # Nothing else has the name, or what was in the log.
-    assert got.origins(folder) == {"index": 2000}
+    assert got.origins(folder) == {"index": 3000}
     assert len(got.rows) == 2
     check_vectors(got.rows[folder], stock["notes"])
     assert all(row.text is None and not row.metadata for row in got.rows[folder].values())
@@ -158,7 +158,7 @@ def test_of_a_truncated_database_the_index_tells_the_rest(
     DAMAGES["chroma.sqlite3 truncated"](pair_copy)
     got = gathered(pair_copy)
     assert got.salvaged
-    assert len(got.rows["notes"]) >= 2000
+    assert len(got.rows["notes"]) >= 3000
     check_vectors(got.rows["notes"], stock["notes"])
     texts = [row for row in got.rows["notes"].values() if row.text is not None]
     assert len(texts) > 500
@@ -177,10 +177,10 @@ def test_a_garbled_page_costs_what_is_on_it_and_no_vector(
     assert got.salvaged
     if table == "segments":
         # Nothing says any more which index is whose.
-        assert sum(origins.get("index", 0) for origins in map(got.origins, got.rows)) >= 2000
+        assert sum(origins.get("index", 0) for origins in map(got.origins, got.rows)) >= 3000
         return
     rows = got.rows["notes"]
-    assert rows.keys() >= stock["notes"].keys() - {f"c-{i}" for i in range(2000, 2300)}
+    assert rows.keys() >= stock["notes"].keys() - {f"c-{i}" for i in range(3000, 3300)}
     check_vectors(rows, stock["notes"])
     lost = [row for row in rows.values() if row.text is None]
     assert len(lost) < 400

@@ -67,7 +67,7 @@ def test_a_row_that_ends_whatever_index_takes_it_costs_the_others_nothing(places
         assert "SIGABRT" in row["reason"]
         index = store.index()["index"]
         assert index["generation"] == 1
-        # The batch, once more alone, an eighth of that, and the row itself twice.
+        # The batch, once more alone, a tenth of that, and the row itself twice.
         assert index["restarts"] == 5
         # By the scan of what no index takes, beside the index.
         assert store.search(vectors[41:42], k=1)[0][0]["id"] == "id41"

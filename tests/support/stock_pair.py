@@ -14,10 +14,10 @@ import numpy.typing as npt
 from tests.support import stock_chroma
 from tests.support.stock_chroma import Made
 
-#: The first is the larger one, which is damaged: 2,000 rows in its index and 300 in the log. Of the
-#: other, 900 are in the index as they are.
-NOTES = Made("notes", rows=2300, pending=300)
-OTHER = Made("other", rows=1400, space="l2", updated=50, deleted=100, seed=2)
+#: 5,000 rows. The first is the larger one, which is damaged: 3,000 rows in its index and 300 in the
+#: log. Of the other's 1,700, 900 are in the index as they are.
+NOTES = Made("notes", rows=3300, pending=300)
+OTHER = Made("other", rows=1800, space="l2", updated=50, deleted=100, seed=2)
 BOTH = {each.name: each for each in (NOTES, OTHER)}
 
 Vectors = npt.NDArray[np.float32]

@@ -308,8 +308,8 @@ def test_where_there_is_no_room_for_many_rows_fewer_are_written_and_then_more_ag
     recovery.next = noted  # type: ignore[method-assign]
     world.run()
     world.check()
-    assert limits[:5] == [500, 62, 7, 1, 2]
-    assert limits[-1] == 500
+    assert limits[:5] == [1000, 125, 15, 1, 2]
+    assert limits[-1] == 1000
 
 
 def test_differences_that_could_not_be_noted_are_looked_for_again():
@@ -382,7 +382,7 @@ def test_one_such_row_costs_few_deaths_and_no_rebuild(rows, place):
     world.check()
     assert world.hopeless == {row}
     assert world.asides == 0
-    # The batch, once more alone, an eighth and an eighth of that, and the row itself twice.
+    # The batch, once more alone, a tenth and a tenth of that, and the row itself twice.
     assert world.deaths <= 6
 
 
