@@ -18,8 +18,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python examples/demo.py
 
+# Files run side by side, each of them in one process: most of a test's time is a service that starts.
+JOBS ?= 2
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Every damage that an index of 5,000 chunks can have, and what stock Chroma makes of it: ten minutes.
 damage-table: install

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,23 @@ Make = Callable[..., RealService]
 # How long an example takes is a matter of what else the machine does.
 settings.register_profile("thoth", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("thoth")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """What a test printed goes to another process when tests run side by side, and some print what
+    UTF-8 has no form for."""
+    return _sendable((yield))
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _sendable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_sendable(each) for each in value)
+    return value
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+"""Many clients at once, each with one text: all of them are answered.
+
+A hundred of them, or as many as ``THOTH_TEST_CLIENTS`` says; each is a client of its own with a
+connection of its own, in a few processes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.faults.watching import pids, status
+from tests.support.service import RealService
+
+CLIENTS = int(os.environ.get("THOTH_TEST_CLIENTS", "100"))
+PROCESSES = 4 if CLIENTS <= 200 else 10
+
+#: Every client waits until all of its process are there, and then all ask at once.
+_CLIENTS = """
+import sys, threading
+from thoth_core import Thoth
+first, many = int(sys.argv[1]), int(sys.argv[2])
+together, answers = threading.Barrier(many), {}
+
+def one(number):
+    with Thoth(autostart=False) as thoth:
+        together.wait()
+        answers[number] = thoth.embed([f"the text of client {number}"])
+
+threads = [threading.Thread(target=one, args=(n,)) for n in range(first, first + many)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+with Thoth(autostart=False) as thoth:
+    alone = thoth.embed([f"the text of client {n}" for n in range(first, first + many)])
+right = sum(n in answers and (answers[n][0] == row).all() for n, row in enumerate(alone, first))
+print(right)
+"""
+
+
+def test_all_of_many_clients_are_answered(shared: RealService) -> None:
+    before = pids(shared)
+    each = CLIENTS // PROCESSES
+    asking = [
+        subprocess.Popen(
+            [sys.executable, "-c", _CLIENTS, str(n * each), str(each)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=shared.environ(),
+            cwd=shared.root,
+        )
+        for n in range(PROCESSES)
+    ]
+    for process in asking:
+        out, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err
+        assert (out.strip(), err) == (str(each), "")
+    assert pids(shared) == before
+    assert status(shared)["queue"]["requests"] == 0
