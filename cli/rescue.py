@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 #: Rows named on the terminal; --json names more.
 _NAMED = 5
+_LEFT_OUT = (
+    "rows without a vector were left out; where it is known which model made the others they are "
+    "embedded anew: thoth rescue DIRECTORY --model NAME"
+)
+_TO_BE_LEFT_OUT = "rows without a vector are brought in only with --model NAME, embedded anew by it"
 
 
 @click.command()
@@ -73,8 +78,10 @@ def _say(output: Output, report: RescueReport, *, stored: bool) -> None:
         output.line(f"unreadable: {loss}")
     for each in report.collections:
         output.line(_line(each))
-        for note in each.notes:
+        for note in dict.fromkeys(each.notes):
             output.line(f"  {note}")
+        if each.without_vector and not each.model:
+            output.line(f"  {_LEFT_OUT if stored else _TO_BE_LEFT_OUT}")
         if each.values_left_out:
             output.line(f"  {each.values_left_out:,} values of metadata cannot be kept")
         for id, reason in each.reasons[:_NAMED]:

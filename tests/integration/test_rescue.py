@@ -98,6 +98,11 @@ def test_a_row_without_a_vector_is_counted_and_left_out(
     assert told["without_vector"] == 1499
     check_rows(thoth, NOTES, stock["notes"], lacking=1499)
     assert [each.name for each in thoth.collections()] == ["notes"]
+    # And what would bring them in is said, before and after.
+    told = running.run("thoth", "rescue", str(pair_copy), "--check").stdout
+    assert told.count("only with --model NAME") == 1
+    again = ("rescue", str(pair_copy), "--collection", "notes", "--as", "again")
+    assert "were left out; where it is known" in running.run("thoth", *again).stdout
 
 
 def test_read_only_media_are_read(
