@@ -245,9 +245,9 @@ def kill_two(
     counters = after["counters"]
     report.check(
         after["pid"] == supervisor
-        and (counters["worker_deaths"], counters["store_deaths"]) == (1, 1),
+        and (counters["embed_workers_ended"], counters["store_workers_ended"]) == (1, 1),
         f"the supervisor is the same: pid {after['pid']}; it counted 1 + 1 deaths, embedded "
-        f"{counters.get('retries', 0)} units again and had {counters.get('resent', 0)} sent again",
+        f"{counters['units_retried']} units again and had {counters['units_resent']} sent again",
     )
     again = ask(thoth)
     report.check(

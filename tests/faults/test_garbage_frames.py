@@ -179,7 +179,7 @@ def _memory(pids: dict[str, int]) -> dict[str, int]:
 def _counted(service: RealService) -> int:
     """Messages that the supervisor could make nothing of."""
     counters = status(service)["counters"]
-    return int(counters.get("bad_frames", 0) + counters.get("late", 0))
+    return int(counters["frames_bad"] + counters["frames_late"])
 
 
 def _mark(service: RealService, peer: Peer, incarnation: str) -> None:

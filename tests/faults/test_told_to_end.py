@@ -55,7 +55,7 @@ def test_sigterm_from_outside_costs_nothing_but_the_process(shared: RealService)
         assert len(list(thoth.get(ids=ids))) == len(ids)
     last_exit = worker(shared, "embed-bulk-1")["last_exit"]
     assert last_exit["signal"] == "SIGTERM"
-    assert not status(shared)["counters"].get("poisoned")
+    assert not status(shared)["counters"]["texts_poisoned"]
 
 
 def test_queries_go_on_while_the_worker_that_is_kept_for_them_stands_still(

@@ -44,9 +44,9 @@ def test_the_histories_hold_the_faults_they_are_for() -> None:
     worlds = [history(seed) for seed in range(12)]
     assert sum(w.deaths["worker"] for w in worlds) > 30
     assert sum(w.deaths["store"] for w in worlds) > 10
-    assert sum(w.dispatch.board.counters["resent"] for w in worlds) > 0
-    assert sum(w.dispatch.board.counters["late"] for w in worlds) > 0
-    assert sum(w.dispatch.board.counters["retries"] for w in worlds) > 10
+    assert sum(w.dispatch.board.counters["units_resent"] for w in worlds) > 0
+    assert sum(w.dispatch.board.counters["frames_late"] for w in worlds) > 0
+    assert sum(w.dispatch.board.counters["units_retried"] for w in worlds) > 10
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -66,6 +66,6 @@ def test_a_poison_text_is_given_up_and_no_other(seed: int) -> None:
 
 def test_without_faults_nothing_is_sent_twice() -> None:
     world = history(7, faults=0.0)
-    assert world.dispatch.board.counters["retries"] == 0
-    assert world.dispatch.board.counters["late"] == 0
+    assert world.dispatch.board.counters["units_retried"] == 0
+    assert world.dispatch.board.counters["frames_late"] == 0
     assert all(answers[0].kind == "result" for answers in world.answers.values())

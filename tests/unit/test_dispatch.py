@@ -100,7 +100,7 @@ def test_a_late_answer_of_another_attempt_or_incarnation_is_dropped() -> None:
     dispatch.worker_message(0.0, "i", "i0", Message("done", unit.message.id, 1, body=body))
     dispatch.worker_message(0.0, "i", "i1", Message("done", unit.message.id, 7, body=body))
     assert to_clients(dispatch.actions()) == []
-    assert dispatch.board.counters["late"] == 2
+    assert dispatch.board.counters["frames_late"] == 2
     done(dispatch, unit)
     assert [m.kind for m in to_clients(dispatch.actions())] == ["part", "result"]
 

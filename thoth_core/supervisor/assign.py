@@ -49,7 +49,7 @@ def send_again(board: Board, unit: Unit) -> None:
         "units": [[unit.id, unit.attempt]],
         "store": {"endpoint": board.store.endpoint, "incarnation": board.store.incarnation},
     }
-    board.counters["resent"] += 1
+    board.counters["units_resent"] += 1
     message = Message("resend", incarnation=worker.incarnation, body=body)
     board.out.append(ToWorker(worker.slot, worker.incarnation, message))
 
@@ -99,7 +99,7 @@ def _send_unit(board: Board, worker: Worker, unit: Unit) -> None:
             "kind": "search" if request.kind == "query" else "upsert",
             "body": _for_store(board, unit),
         }
-    board.counters["units"] += 1
+    board.counters["units_sent"] += 1
     message = Message("unit", unit.id, unit.attempt, worker.incarnation, body=body)
     board.out.append(ToWorker(worker.slot, worker.incarnation, message))
 

@@ -7,12 +7,12 @@ what comes back. Each request leaves them by exactly one of :meth:`Board.finish`
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from thoth_core.errors import PoisonInput, ThothError
+from thoth_core.supervisor.counters import Counters
 from thoth_core.supervisor.pool import Pool
 from thoth_core.supervisor.requests import READS, WRITES, Call, Phase, Request, Unit
 from thoth_core.supervisor.store_line import StoreLine
@@ -71,7 +71,7 @@ class Board:
         self.store = StoreLine()
         self.requests: dict[str, Request] = {}
         self.units: dict[str, Unit] = {}
-        self.counters: Counter[str] = Counter()
+        self.counters = Counters()
         #: The identity of the running model, from the first READY on.
         self.model: Mapping[str, Any] | None = None
         self.out: list[Action] = []
@@ -150,7 +150,7 @@ class Board:
         self.handed.discard(unit)
         if unit is self.alone:
             self.alone = None
-        self.counters["retries"] += 1
+        self.counters["units_retried"] += 1
         self.queue(unit, front=True)
 
     def suspect(self, unit: Unit) -> None:
@@ -167,13 +167,13 @@ class Board:
             unit.alone = True
             self.requeue(unit)
             return
-        self.counters["retries"] += 1
+        self.counters["units_retried"] += 1
         self.drop_unit(unit)
         for item in unit.items:
             self._add_unit(unit.request, [item], alone=True)
 
     def _poisoned(self, unit: Unit) -> None:
-        self.counters["poisoned"] += 1
+        self.counters["texts_poisoned"] += 1
         request = unit.request
         self.drop_unit(unit)
         for item in unit.items:
@@ -192,7 +192,7 @@ class Board:
         self, request: Request, body: Mapping[str, Any], buffers: tuple[Buffer, ...] = ()
     ) -> None:
         """The one answer of a request that went well."""
-        self.counters["answered"] += 1
+        self.counters["requests_answered"] += 1
         self.out.append(
             ToClient(request.client, Message("result", request.id, body=body, buffers=buffers))
         )
@@ -202,7 +202,7 @@ class Board:
         """The one answer of a request that did not."""
         if self.requests.get(request.id) is not request:
             return
-        self.counters["failed"] += 1
+        self.counters["requests_failed"] += 1
         self.out.append(ToClient(request.client, error_message(problem, request.id)))
         self.forget(request)
 

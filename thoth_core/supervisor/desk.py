@@ -103,6 +103,6 @@ class Desk:
             "models": [dict(board.model)] if board.model is not None else [],
             "workers": workers,
             "queue": self._dispatch.queue(),
-            "store": store | {"embedded_total": int(board.counters["embedded"])},
-            "counters": status.counters(self._dispatch),
+            "store": store | {"embedded_total": board.counters["texts_embedded"]},
+            "counters": board.counters.figures(),
         }

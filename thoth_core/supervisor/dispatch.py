@@ -93,7 +93,7 @@ class Dispatch:
     def request(self, now: float, client: bytes, message: Message, size: int = 0) -> None:
         """A request arrived. ``size`` is that of its frames, in bytes."""
         board = self.board
-        board.counters["requests"] += 1
+        board.counters["requests_received"] += 1
         known = board.requests.get(message.id)
         if known is not None:
             # The client lost its connection and asks again: same request, new address.
@@ -105,7 +105,7 @@ class Dispatch:
         try:
             request = self._admit(now, client, message, size_of(message, size))
         except ThothError as problem:
-            board.counters["refused"] += 1
+            board.counters["requests_refused"] += 1
             board.out.append(ToClient(client, error_message(problem, message.id)))
             return
         board.requests[request.id] = request
@@ -166,7 +166,7 @@ class Dispatch:
                 outcomes.settle(board, unit.request)
             else:
                 board.requeue(unit)
-        board.counters["worker_deaths"] += 1
+        board.counters["embed_workers_ended"] += 1
         pump(board)
 
     def worker_message(self, now: float, slot: str, incarnation: str, message: Message) -> None:
@@ -174,12 +174,12 @@ class Dispatch:
         board = self.board
         worker = board.pool.get(slot, incarnation)
         if worker is None:
-            board.counters["late"] += 1
+            board.counters["frames_late"] += 1
             return
         worker.moved = now
         unit = board.units.get(message.id)
         if unit is None or unit.slot != slot or unit.attempt != message.attempt:
-            board.counters["late"] += 1
+            board.counters["frames_late"] += 1
             if message.kind != "started":
                 # Of a call that was given up: only the worker's credit comes back.
                 worker.units = [u for u in worker.units if u.id != message.id or u is unit]
@@ -242,7 +242,7 @@ class Dispatch:
             unit.store_deaths += int(blame)
             if unit.store_deaths >= STORE_DEATHS:
                 board.fail(unit.request, _store_keeps_dying(unit.store_deaths))
-        board.counters["store_deaths"] += 1
+        board.counters["store_workers_ended"] += 1
         pump(board)
 
     def store_message(self, now: float, message: Message) -> None:
@@ -255,7 +255,7 @@ class Dispatch:
                 or unit.phase not in (Phase.EMBEDDING, Phase.HANDED)
                 or message.incarnation != board.store.incarnation
             ):
-                board.counters["late"] += 1
+                board.counters["frames_late"] += 1
                 return
             self._progressed(now, unit.request)
             board.out.append(Useful("store"))
@@ -268,7 +268,7 @@ class Dispatch:
             return
         call = board.store.answered(message.id, message.attempt, message.incarnation)
         if call is None:
-            board.counters["late"] += 1
+            board.counters["frames_late"] += 1
             return
         board.out.append(Useful("store"))
         if board.requests.get(call.request.id) is call.request:
@@ -358,7 +358,7 @@ class Dispatch:
             board.bytes + size > self.limits.queue_bytes
             or len(board.requests) >= self.limits.queue_requests
         ):
-            board.counters["overloaded"] += 1
+            board.counters["requests_overloaded"] += 1
             raise Overloaded(
                 f"the queue holds {len(board.requests)} calls of {board.bytes:,} bytes",
                 retry_after=0.5,

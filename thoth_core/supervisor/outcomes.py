@@ -36,7 +36,7 @@ def unit_done(board: Board, unit: Unit, message: Message) -> None:
     _count(request, body)
     _count_errors(unit, _pairs(body.get("errors")))
     request.embedded += len(indices)
-    board.counters["embedded"] += len(indices)
+    board.counters["texts_embedded"] += len(indices)
     if indices:
         part = {
             "indices": [unit.items[i] for i in indices],
@@ -90,7 +90,7 @@ def unit_stored(board: Board, unit: Unit, message: Message) -> None:
     for row in _positions(message.body.get("superseded"), len(rows)):
         request.superseded.append(unit.items[rows[row]])
     request.embedded += len(rows)
-    board.counters["embedded"] += len(rows)
+    board.counters["texts_embedded"] += len(rows)
     _close_unit(board, unit)
     if request.id in board.requests:
         done = request.total - request.left

@@ -172,7 +172,7 @@ class Service:
             try:
                 message = decode(frames[1:])
             except ThothError as problem:
-                self.dispatch.board.counters["bad_frames"] += 1
+                self.dispatch.board.counters["frames_bad"] += 1
                 if source is not self._back:
                     self._reply(source, now, identity, error_message(problem))
                 continue
@@ -313,7 +313,7 @@ class Service:
         child = self.crew.child_of(identity)
         if child is None:
             # Of an incarnation that has ended, or of nobody we know.
-            self.dispatch.board.counters["late"] += 1
+            self.dispatch.board.counters["frames_late"] += 1
             return
         slot = self.crew.slots[child.slot]
         kind = message.kind

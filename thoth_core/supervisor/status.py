@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thoth_core.supervisor.dispatch import Dispatch
 from thoth_core.supervisor.slots import Slot, State
 
 SCHEMA_VERSION = 1
@@ -68,7 +67,3 @@ def store_status(ready: Mapping[str, Any], beat: Mapping[str, Any], up: bool) ->
         "unindexed": said("unindexed") or [],
         "epoch": ready.get("epoch"),
     }
-
-
-def counters(dispatch: Dispatch) -> dict[str, int]:
-    return {name: int(value) for name, value in sorted(dispatch.board.counters.items())}
