@@ -1,4 +1,4 @@
-"""Showing log files, and following them while they grow and rotate."""
+"""Showing log files, of text or of JSON objects, and following them while they grow and rotate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 from cli.output import Output
 from thoth_core.errors import StorageError
+from thoth_core.log_format import parse, readable
 
+#: The one file that is no worker's.
+SUPERVISOR = "supervisor"
 #: Seconds between two looks. Nothing in the standard library tells that a file has grown.
 LOOK_EVERY = 0.3
 
@@ -33,7 +36,6 @@ def show_logs(output: Output, folder: Path, lines: int) -> dict[Path, Place]:
             fix="thoth-supervisor start",
         )
     places: dict[Path, Place] = {}
-    found: list[tuple[str, str]] = []
     for path in files:
         try:
             with path.open("rb") as file:
@@ -43,17 +45,13 @@ def show_logs(output: Output, folder: Path, lines: int) -> dict[Path, Place]:
             raise StorageError(
                 f"{path} cannot be read", cause=problem.strerror or str(problem)
             ) from problem
-        found += [(path.stem, _decoded(line)) for line in tail]
-    if output.json:
-        output.document({"lines": [{"log": log, "line": line} for log, line in found]})
-    else:
-        for log, line in found:
-            output.line(f"{log}: {line}")
+        for line in tail:
+            _say(output, path.stem, _decoded(line))
     return places
 
 
 def follow_logs(output: Output, folder: Path, places: dict[Path, Place]) -> None:
-    """Write what is added, until interrupted; with ``--json`` one event a line."""
+    """Write what is added, until interrupted."""
     while True:
         for path in log_files(folder):
             place = places.setdefault(path, Place(0, 0))
@@ -73,11 +71,7 @@ def _catch_up(output: Output, path: Path, place: Place) -> None:
                 if not line.endswith(b"\n"):
                     break  # still being written; the whole of it comes next time
                 place.offset += len(line)
-                text = _decoded(line)
-                if output.json:
-                    output.event({"log": path.stem, "line": text})
-                else:
-                    output.line(f"{path.stem}: {text}")
+                _say(output, path.stem, _decoded(line))
     except FileNotFoundError:
         return  # rotated at this moment; the new file comes next time
 
@@ -85,6 +79,16 @@ def _catch_up(output: Output, path: Path, place: Place) -> None:
 def log_files(folder: Path) -> list[Path]:
     """The files that are written now, not the rotated ones."""
     return sorted(folder.glob("*.log"))
+
+
+def _say(output: Output, log: str, line: str) -> None:
+    """A line of the file ``log``, in whichever format; with ``--json`` as an object."""
+    if output.json:
+        worker = None if log == SUPERVISOR else log
+        output.document({"log": log, **parse(line, worker)})
+        return
+    for part in readable(line).split("\n"):
+        output.line(f"{log}: {part}")
 
 
 def _decoded(line: bytes) -> str:

@@ -9,6 +9,7 @@ import click
 
 from cli.options import Options, common
 from cli.run import run
+from cli.unit import unit
 
 #: Seconds that ``stop`` waits for the service to end by itself.
 STOP_SECONDS = 45.0
@@ -65,10 +66,29 @@ def stop(options: Options, fast: bool) -> None:
 
 @supervisor.command()
 @click.option("--check", is_flag=True, help="Exit with 1 unless everything is ready.")
+@click.option("--watch", is_flag=True, help="Look again and again; Ctrl-C ends.")
+@click.option(
+    "--interval",
+    metavar="S",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks of --watch.",
+)
 @common
 @click.pass_obj
-def status(options: Options, check: bool) -> int:
-    """What the service and its workers do. Starts nothing; exits with 4 if there is none."""
+def status(options: Options, check: bool, watch: bool, interval: float) -> int:
+    """What the service and its workers do. Starts nothing; exits with 4 if there is none.
+
+    With --watch it shows rates too, and waits for a service that is not there. Where standard
+    output is no terminal that is a line a look, with --json a JSON document a line.
+    """
+    if watch:
+        if check:
+            raise click.UsageError("--check looks once, --watch until Ctrl-C: one of them")
+        from cli.watch import watch as look
+
+        look(options.output, options.settings(), interval)
     from cli.status_text import is_healthy, status_lines
     from thoth_core.client.control import control
 
@@ -103,13 +123,16 @@ def restart(options: Options, worker: str | None) -> None:
 @common
 @click.pass_obj
 def logs(options: Options, follow: bool, lines: int) -> None:
-    """The last lines of the service's log files."""
+    """The last lines of the service's log files; with --json an object for each, one a line."""
     from cli.logs import follow_logs, show_logs
 
     folder = options.settings().data_dir / "logs"
     places = show_logs(options.output, folder, lines)
     if follow:
         follow_logs(options.output, folder, places)
+
+
+supervisor.add_command(unit)
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ from store_worker.locks import own_index
 from store_worker.recovery_steps import skipped
 from store_worker.room import full
 from thoth_core.errors import StorageError, ThothError
+from thoth_core.log_format import log_to_stderr
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT
 
@@ -197,11 +198,7 @@ def main() -> int:
     orders = json.loads(raw)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_stderr("store")
     data_dir = Path(orders["data_dir"])
     line = socket.socket(fileno=orders["line"])
     # One that is still in its last call has the folder until it ends.

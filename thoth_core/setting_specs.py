@@ -175,6 +175,7 @@ SPECS: Sequence[Spec] = (
     Spec("idle_exit", "THOTH_IDLE_EXIT", "1800", number(0, 10**9, above=True)),
     Spec("env_pass", "THOTH_ENV_PASS", "", names, "none"),
     Spec("keep_damaged", "THOTH_KEEP_DAMAGED", "0", boolean),
+    Spec("log_format", "THOTH_LOG_FORMAT", "text", choice("text", "json")),
     Spec("faults", "THOTH_FAULTS", "0", boolean),
     Spec("openai_base_url", "OPENAI_BASE_URL", "https://api.openai.com/v1", url),
     Spec(

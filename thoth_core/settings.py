@@ -73,6 +73,8 @@ class Settings:
     env_pass: tuple[str, ...]
     #: A damaged index stays beside the new one.
     keep_damaged: bool
+    #: How the service and its workers log: "text" or "json".
+    log_format: str
     faults: bool
     openai_base_url: str
     #: Empty if there is none.

@@ -301,8 +301,10 @@ def test_the_supervisor_commands_from_start_to_stop(make_service: Make) -> None:
     assert service.ready_again("store", old)["restarts"] == 1
     assert told(service, "thoth-supervisor", "restart", "nope", code=2)["error"]["cause"]
 
-    lines = told(service, "thoth-supervisor", "logs", "-n", "5")["lines"]
-    assert {"log", "line"} == set(lines[0])
+    shown = service.run("thoth-supervisor", "logs", "-n", "5", "--json").stdout.splitlines()
+    lines = [json.loads(line) for line in shown]
+    entry = {"time", "level", "logger", "pid", "worker", "message"}
+    assert {"schema_version", "log"} | entry == set(lines[0])
     assert "supervisor" in {line["log"] for line in lines}
     plain = service.run("thoth-supervisor", "logs", "-n", "1")
     assert plain.stdout.count("\n") == len({line["log"] for line in lines})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from thoth_core import log_format
 from thoth_core.errors import ThothError, WorkerFailed, from_dict
 from thoth_core.settings import Settings
 from thoth_core.supervisor.environment import child_environment
@@ -210,6 +211,8 @@ class Crew:
     def _spawn(self, now: float, slot: Slot) -> None:
         incarnation = os.urandom(6).hex()
         environ = child_environment(os.environ, threads=1, also=self.settings.env_pass)
+        # It logs before it is told its settings.
+        environ[log_format.VARIABLE] = self.settings.log_format
         try:
             child = Child(
                 slot.role,
@@ -217,7 +220,7 @@ class Crew:
                 incarnation,
                 self._back_path,
                 environ,
-                worker_log(self.settings.data_dir, slot.name),
+                worker_log(self.settings.data_dir, slot.name, self.settings.log_format),
             )
         except OSError as problem:
             self._log.error("cannot start %s: %s", slot.name, problem)

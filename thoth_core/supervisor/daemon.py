@@ -21,6 +21,7 @@ from thoth_core.locks import FileLock, holder
 from thoth_core.settings import Settings, ensure_private_dir
 from thoth_core.supervisor.logs import logs_dir, supervisor_log
 from thoth_core.supervisor.neighbour import neighbour
+from thoth_core.supervisor.notify import Notifier
 
 
 def foreground(settings: Settings) -> int:
@@ -34,7 +35,8 @@ def foreground(settings: Settings) -> int:
         elif event["event"] == "error":
             problems.append(from_dict(event["error"]))
 
-    status = _serve(settings, announce, idle_exit=None, in_foreground=True)
+    notifier = Notifier.take(os.environ)
+    status = _serve(settings, announce, idle_exit=None, notifier=notifier)
     if status and problems:
         raise problems[-1]
     return status
@@ -58,8 +60,10 @@ def daemon() -> int:
         )
         return 1
     _leave_affinity()
+    # A client that a service manager started is another service than this one.
+    Notifier.take(os.environ)
     try:
-        return _serve(settings, _tell_starter, idle_exit=idle_exit, in_foreground=False)
+        return _serve(settings, _tell_starter, idle_exit=idle_exit)
     except AlreadyRunning as problem:
         _tell_starter({"event": "already", "pid": problem.details.get("pid", 0)})
         return problem.exit_code
@@ -76,8 +80,13 @@ def daemon() -> int:
 
 
 def _serve(
-    settings: Settings, announce: Any, *, idle_exit: float | None, in_foreground: bool
+    settings: Settings,
+    announce: Any,
+    *,
+    idle_exit: float | None,
+    notifier: Notifier | None = None,
 ) -> int:
+    """``notifier`` for a service in the foreground."""
     ensure_private_dir(settings.runtime_dir)
     ensure_private_dir(settings.service_dir)
     _make_data_dir(settings)
@@ -85,7 +94,7 @@ def _serve(
     try:
         for lock in locks:
             _take(lock, settings)
-        log = _open_log(settings, in_foreground)
+        log = _open_log(settings, notifier is not None)
         message = neighbour(settings.vector_db_path, settings.data_dir)
         if message:
             log.info("%s", message)
@@ -95,7 +104,8 @@ def _serve(
         from thoth_core.supervisor.service import Service
 
         try:
-            return Service(settings, announce=announce, idle_exit=idle_exit).run()
+            service = Service(settings, announce=announce, idle_exit=idle_exit, notifier=notifier)
+            return service.run()
         except Exception:
             log.exception("the supervisor failed")
             raise
@@ -135,7 +145,7 @@ def _way_out(problem: OSError, settings: Settings) -> str:
 
 def _open_log(settings: Settings, in_foreground: bool) -> logging.Logger:
     try:
-        return supervisor_log(settings.data_dir, foreground=in_foreground)
+        return supervisor_log(settings.data_dir, settings.log_format, foreground=in_foreground)
     except OSError as problem:
         raise StorageError(
             f"the log folder {logs_dir(settings.data_dir)} cannot be made",

@@ -10,35 +10,39 @@ import logging.handlers
 import sys
 from pathlib import Path
 
+from thoth_core.log_format import JSON, OutputFormatter, formatter
+
 MAX_BYTES = 4 * 1024 * 1024
 KEPT_FILES = 3
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def logs_dir(data_dir: Path) -> Path:
     return data_dir / "logs"
 
 
-def supervisor_log(data_dir: Path, *, foreground: bool) -> logging.Logger:
+def supervisor_log(data_dir: Path, log_format: str, *, foreground: bool) -> logging.Logger:
     """The supervisor's logger: into its file, and on stderr when it runs in the foreground."""
     logger = logging.getLogger("thoth.supervisor")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    _replace_handlers(logger, _file(data_dir, "supervisor", logging.Formatter(FORMAT)))
+    _replace_handlers(logger, _file(data_dir, "supervisor", formatter(log_format)))
     if foreground:
         stream = logging.StreamHandler(sys.stderr)
-        stream.setFormatter(logging.Formatter(FORMAT))
+        stream.setFormatter(formatter(log_format))
         logger.addHandler(stream)
     return logger
 
 
-def worker_log(data_dir: Path, slot: str) -> logging.Logger:
-    """Where the output of the slot's workers goes, line by line as they wrote it."""
+def worker_log(data_dir: Path, slot: str, log_format: str) -> logging.Logger:
+    """Where the output of the slot's workers goes, line by line as they wrote it; as JSON, in
+    objects."""
     logger = logging.getLogger(f"thoth.output.{slot}")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     if not logger.handlers:
-        logger.addHandler(_file(data_dir, slot, logging.Formatter("%(message)s")))
+        plain = logging.Formatter("%(message)s")
+        wrapped = OutputFormatter(slot) if log_format == JSON else plain
+        logger.addHandler(_file(data_dir, slot, wrapped))
     return logger
 
 

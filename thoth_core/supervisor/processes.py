@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from thoth_core.log_format import readable
 from thoth_core.supervisor.slots import Exit
 from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, VARIABLE, Birth
 
@@ -111,10 +112,10 @@ class Child:
             lines.append(self._partial)
             self._partial = b""
         texts = [line.decode("utf-8", "replace").rstrip() for line in lines]
-        self.tail.extend(texts)
+        self.tail.extend(line for text in texts for line in readable(text).split("\n"))
         if texts:
             # One record for all of them: each costs a write to the disk.
-            self._log.info("%s", "\n".join(texts))
+            self._log.info("%s", "\n".join(texts), extra={"worker_pid": self.pid})
         return bool(data)
 
     def could_not_boot(self) -> bool:

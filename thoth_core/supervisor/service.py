@@ -19,6 +19,7 @@ from thoth_core.supervisor.crew import STORE, Crew
 from thoth_core.supervisor.desk import Desk
 from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.supervisor.launch import Announce, Launch
+from thoth_core.supervisor.notify import Notifier
 from thoth_core.supervisor.outbox import Outbox
 from thoth_core.supervisor.processes import Child
 from thoth_core.supervisor.slots import Policy, State
@@ -48,6 +49,7 @@ class Service:
         idle_exit: float | None = None,
         policy: Policy | None = None,
         limits: Limits | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self.settings = settings
         self.id = os.urandom(8).hex()
@@ -64,6 +66,7 @@ class Service:
         self._started = self._turned = time.monotonic()
         self._last_work = self._started
         self._launch = Launch(announce, self._started)
+        self._notifier = notifier or Notifier()
         self._next_tick = 0.0
         self._drain_until = 0.0
         #: "" while it serves; then the stage of the end: drain, workers, store; or fast.
@@ -151,12 +154,14 @@ class Service:
         self._carry_out(now)
         self._flush(now)
         self._look_around(now)
+        self._notifier.turned(now, self.crew.slots.values(), bool(self._stopping))
 
     def _timeout(self, now: float) -> float:
         timeout = TICK if not self.dispatch.idle or self._stopping else 1.0
         wakes = self.crew.wakes_at()
         if wakes is not None:
             timeout = min(timeout, max(0.0, wakes - now))
+        timeout = min(timeout, max(0.0, self._notifier.wakes_at - now))
         if self._front_out or self._back_out or self._control_out:
             timeout = min(timeout, RETRY)
         return timeout
@@ -438,5 +443,6 @@ class Service:
         room = self.settings.service_dir
         for left in (room / "front", room / "control", room / "back", *room.glob("store-*.sock")):
             left.unlink(missing_ok=True)
+        self._notifier.close()
         self._signals_in.close()
         self._signals_out.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from thoth_core.errors import ServiceUnavailable, ThothError
+from thoth_core.log_format import log_to_stderr
 from thoth_core.wire import Message
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, Birth
@@ -34,11 +35,7 @@ def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
         )
         return EXIT_BOOT
     faulthandler.enable()
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_to_stderr(birth.slot)
     # A terminal's Ctrl-C is for the supervisor; it tells the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(birth)
