@@ -38,6 +38,9 @@ def _index(store: Mapping[str, Any]) -> list[str]:
     if not isinstance(index, Mapping):
         return []
     parts = [f"pid {index.get('pid') or '-'}", f"{index.get('restarts', 0)} restarts"]
+    rss = index.get("rss_bytes")
+    if isinstance(rss, int):
+        parts.append(f"{rss / 1e6:.0f} MB")
     filled = index.get("progress")
     if isinstance(filled, Mapping):
         parts.append(f"{filled.get('done', 0):,} of {filled.get('total', 0):,} rows")
@@ -62,6 +65,8 @@ def _worker(worker: Mapping[str, Any]) -> str:
     last = worker.get("last_exit")
     if isinstance(last, Mapping):
         parts.append(f"last exit: {last.get('signal') or last.get('reason') or '?'}")
+    if worker.get("recycling"):
+        parts.append(str(worker["recycling"]))
     failure = worker.get("failure")
     if isinstance(failure, Mapping):
         parts.append(str(failure.get("message", "")))

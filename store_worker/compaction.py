@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +28,8 @@ PATIENCE_SECONDS = 15.0
 #: Seconds that a slice is to take, and the bounds of its pages.
 SLICE_SECONDS = 0.02
 FEWEST_PAGES, MOST_PAGES = 16, 1024
+#: What writing the ledger anew may take: so many seconds, and one more for so many bytes.
+ANEW_SECONDS, ANEW_RATE = 60.0, 2_000_000
 #: Where SQLite looks for a folder for its temporary files.
 _TEMPORARY = ("SQLITE_TMPDIR", "TMPDIR", "/var/tmp", "/usr/tmp", "/tmp")
 
@@ -55,7 +58,8 @@ class _Job:
 
 
 class Compaction:
-    """For one thread. ``clock`` is monotonic."""
+    """For one thread. ``clock`` is monotonic. ``unseen`` is put around what takes more than a
+    slice, with the seconds that it may take."""
 
     def __init__(
         self,
@@ -63,11 +67,13 @@ class Compaction:
         keeper: Keeper,
         log: logging.Logger,
         clock: Callable[[], float] = time.monotonic,
+        unseen: Callable[[float], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
         self._ledger = ledger
         self._keeper = keeper
         self._log = log
         self._clock = clock
+        self._unseen = unseen
         self._job: _Job | None = None
 
     def ask(self, name: str, answer: Answer) -> None:
@@ -121,7 +127,8 @@ class Compaction:
             else:
                 self._check_room()
                 self._log.info("the ledger is written anew, so that it can shrink by pages")
-                self._ledger.write_anew()
+                with self._unseen(ANEW_SECONDS + self._ledger.bytes() / ANEW_RATE):
+                    self._ledger.write_anew()
             self._ledger.tidy()
         except LedgerDamaged:
             raise

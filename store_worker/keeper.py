@@ -39,6 +39,7 @@ from store_worker.recovery_steps import (
 from store_worker.scans import Scans
 from thoth_core.errors import LedgerDamaged, StorageError, ThothError
 from thoth_core.locks import holder
+from thoth_core.worker.memory import resident_bytes
 
 #: Changes that the index may lag behind before writes wait for it.
 MOST_BEHIND = 2000
@@ -129,6 +130,7 @@ class Keeper:
             "index_state": recovery.state,
             "index": {
                 "pid": self._talk.pid,
+                "rss_bytes": resident_bytes(self._talk.pid) if self._talk.pid else None,
                 "generation": recovery.generation,
                 "restarts": max(0, recovery.restarts - 1),
                 "pending": self.behind,

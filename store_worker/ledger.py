@@ -34,6 +34,8 @@ _PAGE_BYTES = 8192
 _CACHE_KIB = 64 * 1024
 #: Pages in the write-ahead log before SQLite copies them into the ledger: 32 MiB.
 _CHECKPOINT_PAGES = 4096
+#: Steps of SQLite's machine, some milliseconds each hundred thousand, between two signs of life.
+_STEPS = 500_000
 
 
 class Ledger:
@@ -89,6 +91,10 @@ class Ledger:
             except BaseException:
                 db.close()
                 raise
+
+    def tell_progress(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called now and then in the course of a statement that takes long."""
+        self.db.set_progress_handler(tell, _STEPS)
 
     def close(self) -> None:
         """:meth:`tidy`, and close."""

@@ -43,6 +43,8 @@ LATER = frozenset({"verify", "compact"})
 SNAPSHOT_SECONDS = 1.0
 #: Seconds between two looks at what the beats tell.
 TELL_SECONDS = 0.5
+#: Seconds between two signs of life while something is not answered yet.
+PULSE_SECONDS = 2.0
 #: Seconds without a call after which index and ledger are put in order.
 QUIET_SECONDS = 5.0
 
@@ -123,11 +125,16 @@ class Service:
         self._channel = channel
         self._store = store
         self._faults = faults
-        self._compaction = Compaction(store.ledger, store.keeper, channel.log)
+        self._compaction = Compaction(
+            store.ledger, store.keeper, channel.log, unseen=channel.unseen
+        )
         self._chores = Chores(store.ledger, self._compaction, channel.log)
         self._reads: deque[Message] = deque()
         self._writes: deque[Message] = deque()
+        #: Id and attempt of what was taken and is not answered yet.
+        self._in_hand: set[tuple[str, int]] = set()
         self._dropped = 0
+        store.ledger.tell_progress(channel.progress)
         self._active_at = time.monotonic()
         self._told_at, self._told = float("-inf"), ("", False)
 
@@ -139,7 +146,12 @@ class Service:
             due = self._chores.turn(busy=not idle, paused=bool(self._store.snapshots))
             if due is not None:
                 waits = due if waits is None else min(waits, due)
-            self._channel.busy = bool(self._reads or self._writes)
+            if self._in_hand:
+                # Whatever it waits for (the index, a check that takes minutes), it goes on: the
+                # supervisor ends a store that does not.
+                self._channel.progress()
+                waits = PULSE_SECONDS if waits is None else min(waits, PULSE_SECONDS)
+            self._channel.busy = bool(self._in_hand)
             arrived = self._take(waits if idle else 0)
             if self._channel.stopping == "stop":
                 return
@@ -147,7 +159,7 @@ class Service:
                 self._active_at = time.monotonic()
             elif self._channel.stopping and not (self._reads or self._writes):
                 return
-            self._channel.busy = bool(self._reads or self._writes)
+            self._channel.busy = bool(self._in_hand)
             self._answer_reads()
             if self._store.keeper.takes_writes:
                 self._write_group()
@@ -188,17 +200,22 @@ class Service:
                 # Meant for a store that has ended; dispatch sends it to this one by itself.
                 self._dropped += 1
                 self._channel.vitals["dropped"] = self._dropped
-            elif message.kind in READS:
-                self._reads.append(message)
-            elif message.kind in LATER:
-                self._later(message)
-            elif message.kind in calls_write.KINDS:
-                self._writes.append(message)
             else:
-                unknown = ProtocolError(f"the store has no call of the kind {message.kind!r}")
-                self._refuse(message, unknown)
+                self._accept(message)
             delivery = self._channel.receive(0)
         return arrived
+
+    def _accept(self, message: Message) -> None:
+        self._in_hand.add((message.id, message.attempt))
+        if message.kind in READS:
+            self._reads.append(message)
+        elif message.kind in LATER:
+            self._later(message)
+        elif message.kind in calls_write.KINDS:
+            self._writes.append(message)
+        else:
+            unknown = ProtocolError(f"the store has no call of the kind {message.kind!r}")
+            self._refuse(message, unknown)
 
     def _group(self) -> list[Message]:
         """The writes that share the next transaction, in order of arrival, one at least."""
@@ -266,7 +283,8 @@ class Service:
                 for message in group:
                     self._faults.before(message.body)
         except StorageError as problem:
-            # Nothing of the group is on disk.
+            # Nothing of the group is on disk. It may have waited for a lock of the ledger.
+            self._channel.progress()
             for message in group:
                 self._refuse(message, problem)
             if isinstance(problem, LedgerDamaged):
@@ -298,12 +316,14 @@ class Service:
         self, message: Message, body: Mapping[str, Any], buffers: tuple[Buffer, ...] = ()
     ) -> None:
         incarnation = self._channel.incarnation
+        self._in_hand.discard((message.id, message.attempt))
         self._channel.send(
             Message("result", message.id, message.attempt, incarnation, body=body, buffers=buffers)
         )
 
     def _refuse(self, message: Message, problem: ThothError) -> None:
         incarnation = self._channel.incarnation
+        self._in_hand.discard((message.id, message.attempt))
         self._channel.send(
             Message("error", message.id, message.attempt, incarnation, body=problem.to_dict())
         )

@@ -171,6 +171,7 @@ SPECS: Sequence[Spec] = (
     Spec("max_text_chars", "THOTH_MAX_TEXT_CHARS", "1000000", whole(1, 8_000_000)),
     Spec("unit_timeout", "THOTH_UNIT_TIMEOUT", "120", number(0, 86_400, above=True)),
     Spec("worker_memory_mb", "THOTH_WORKER_MEMORY_MB", "0", whole(0, 2**24), "0 (no bound)"),
+    Spec("worker_max_age", "THOTH_WORKER_MAX_AGE", "0", number(0, 10**9), "0 (no bound)"),
     Spec("queue_mb", "THOTH_QUEUE_MB", "256", whole(1, 2**20)),
     Spec("idle_exit", "THOTH_IDLE_EXIT", "1800", number(0, 10**9, above=True)),
     Spec("env_pass", "THOTH_ENV_PASS", "", names, "none"),

@@ -67,6 +67,7 @@ class Settings:
     unit_timeout: float
     #: A worker that holds more is replaced; 0 is no bound.
     worker_memory_mb: int
+    worker_max_age: float
     queue_mb: int
     #: Seconds without work after which a service that a client started ends.
     idle_exit: float

@@ -12,6 +12,7 @@ With ``THOTH_FAULTS=1`` a text that is one of these words, or begins with it, do
 ``!hang``  never returns, without the GIL: beats go on
 ``!gil:S`` sleeps S seconds in native code with the GIL held: nothing in the process goes on
 ``!slow:S`` takes S seconds, without the GIL
+``!grow:M`` takes M megabytes and keeps them
 ``!oom``   takes 64 MB, then SIGKILLs the process: what the kernel does to one that takes too much,
            without putting the machine in want of memory
 ``!raise`` raises an error
@@ -39,6 +40,10 @@ from thoth_core.errors import ModelNotFound
 #: Words that it reads at once.
 MAX_TOKENS = 256
 MAX_DIMENSION = 65_536
+
+
+#: What ``!grow`` keeps.
+_GROWN: list[np.ndarray] = []
 
 
 class InjectedError(RuntimeError):
@@ -114,8 +119,10 @@ def hashed_vector(text: str, dimension: int) -> Vectors:
 
 def commit_fault(word: str) -> None:
     """Do what the marker ``word`` says; nothing if it is none."""
-    timed = re.fullmatch(r"!(gil|slow):(\d+(?:\.\d+)?)", word)
-    if timed is not None:
+    timed = re.fullmatch(r"!(gil|slow|grow):(\d+(?:\.\d+)?)", word)
+    if timed is not None and timed[1] == "grow":
+        _GROWN.append(np.ones(int(float(timed[2]) * 1024 * 1024), dtype=np.uint8))
+    elif timed is not None:
         seconds = float(timed[2])
         if timed[1] == "gil":
             _sleep_with_gil(seconds)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -62,6 +63,10 @@ class DoubleChannel:
 
     def progress(self) -> None:
         pass
+
+    @contextlib.contextmanager
+    def unseen(self, seconds: float) -> Iterator[None]:
+        yield
 
     def receive(self, timeout: float | None) -> Delivery | None:
         if self.stopping and self.inbox.empty():

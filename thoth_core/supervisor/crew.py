@@ -16,6 +16,7 @@ from thoth_core.settings import Settings
 from thoth_core.supervisor.environment import child_environment
 from thoth_core.supervisor.logs import worker_log
 from thoth_core.supervisor.processes import Child
+from thoth_core.supervisor.recycling import MB, Bounds, Recycle, Recycling, Seen, Standing
 from thoth_core.supervisor.slots import Action, Exit, Policy, Signal, Slot, Spawn, State, Tell
 from thoth_core.wire import Message
 
@@ -43,6 +44,7 @@ class Crew:
         self.children: dict[str, Child] = {}
         self.ready_info: dict[str, Mapping[str, Any]] = {}
         self.beats: dict[str, Mapping[str, Any]] = {}
+        self.recycling = Recycling(Bounds(settings.worker_memory_mb * MB, settings.worker_max_age))
         self._back_path = back_path
         self._tell = tell
         self._watch = watch
@@ -134,6 +136,29 @@ class Crew:
         for each in names:
             self._carry_out(now, self.slots[each].restart(now))
         return names
+
+    def recycle(self, now: float) -> None:
+        """Replace a worker that has grown over its bound, or is over its age, if it is time."""
+        for found in self.recycling.look(now, [self._seen(slot) for slot in self.slots.values()]):
+            if isinstance(found, Recycle):
+                self._log.info("worker %s is to be %s", found.slot, found.reason)
+                self._carry_out(now, self.slots[found.slot].recycle(now, found.reason))
+            else:
+                self._log.warning("%s", found.text)
+
+    def _seen(self, slot: Slot) -> Seen:
+        since = slot.ready_since
+        standing: Standing = "gone" if slot.hopeless else "coming" if since is None else "ready"
+        memory = self.beats.get(slot.name, {}).get("memory_bytes")
+        return Seen(
+            slot.name,
+            slot.role,
+            slot.lane,
+            standing,
+            slot.restarts,
+            since or 0.0,
+            memory if isinstance(memory, int) else None,
+        )
 
     def end_stalled(self, now: float, name: str, incarnation: str) -> None:
         """Kill a worker that has work and makes no progress."""

@@ -25,6 +25,7 @@ SERVICE_FIELDS = (
     "max_text_chars",
     "unit_timeout",
     "worker_memory_mb",
+    "worker_max_age",
     "queue_mb",
     "faults",
     "embed_workers",
@@ -89,7 +90,8 @@ class Desk:
             )
             beat = crew.beats.get(slot.name, {})
             pid = child.pid if child is not None else None
-            workers.append(status.worker_status(slot, pid, beat, at_work))
+            waits = crew.recycling.waits.get(slot.name)
+            workers.append(status.worker_status(slot, pid, beat, at_work, waits))
         store = status.store_status(
             crew.ready_info.get(STORE, {}), crew.beats.get(STORE, {}), board.store.up
         )

@@ -25,6 +25,7 @@ from thoth_core.supervisor import outcomes
 from thoth_core.supervisor.assign import pump, send_again
 from thoth_core.supervisor.board import Action, Board, Stalled, ToClient, Useful
 from thoth_core.supervisor.requests import (
+    LONG,
     MODELLED,
     READS,
     WRITES,
@@ -39,6 +40,9 @@ from thoth_core.wire import Message, error_message
 
 #: A call or hand-over that the store died of so often is given up.
 STORE_DEATHS = 5
+#: The store is not ended before so many seconds without progress: it may wait for others that have
+#: the ledger, up to five seconds at a time.
+STORE_PATIENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,12 @@ class Limits:
     #: Seconds without progress after which a worker that has work is ended.
     unit_timeout: float = 120.0
     max_text_chars: int = 1_000_000
+
+    @property
+    def store_timeout(self) -> float:
+        """Seconds without progress after which a store that has work is ended: early enough for its
+        calls to be answered by the next one before they are given up as silent."""
+        return min(max(self.unit_timeout, STORE_PATIENCE), max(self.silence / 2, STORE_PATIENCE))
 
 
 class Dispatch:
@@ -221,8 +231,15 @@ class Dispatch:
                 # Once: what follows is its death.
                 worker.moved = now
                 self.board.out.append(Stalled(worker.slot, worker.incarnation))
+        store = self.board.store
+        if store.hangs(now, self.limits.store_timeout, handed=bool(self.board.handed)):
+            self.board.out.append(Stalled("store", store.incarnation))
 
     # -- the store ----------------------------------------------------------------------------
+
+    def store_beat(self, now: float, incarnation: str, steps: int, *, busy: bool) -> None:
+        """The store's progress counter, and whether it has work, as it said them last."""
+        self.board.store.beat(now, incarnation, steps, busy=busy)
 
     def store_ready(self, incarnation: str, endpoint: str, epoch: int) -> None:
         board = self.board
@@ -248,6 +265,8 @@ class Dispatch:
     def store_message(self, now: float, message: Message) -> None:
         """``result`` or ``error`` from the store, for a call of ours or a unit of a worker's."""
         board = self.board
+        if message.incarnation == board.store.incarnation:
+            board.store.moved = now
         unit = board.units.get(message.id)
         if unit is not None:
             if (
@@ -320,6 +339,7 @@ class Dispatch:
             self._moved[lane] += gap
         for worker in self.board.pool.workers.values():
             worker.moved = None
+        self.board.store.moved = None
         for request in self.board.requests.values():
             request.progressed += gap
             if request.deadline is not None:
@@ -397,6 +417,9 @@ class Dispatch:
 
     def _is_silent(self, request: Request, now: float) -> bool:
         silence = self.limits.silence
+        if request.kind in LONG and any(call.sent for call in request.calls):
+            # As long as it takes; the store says that it goes on.
+            request.progressed = max(request.progressed, self.board.store.moved or 0.0)
         # Long before the end, because it may get its turn at any moment.
         if now - request.progressed >= silence / 2 and request.only_waits:
             # It moves on with those before it.

@@ -49,6 +49,8 @@ WRITES = frozenset(
         "abort_reembed",
     }
 )
+#: Requests that the store may be at for minutes, while its loop goes on.
+LONG = frozenset({"verify", "compact"})
 #: Requests whose texts an embed worker turns into vectors first.
 EMBEDDED = frozenset({"embed", "add", "query"})
 #: Requests for which nothing can be done before the identity of the running model is known.

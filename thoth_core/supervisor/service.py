@@ -151,6 +151,10 @@ class Service:
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self.dispatch.tick(now)
+            self._carry_out(now)
+            if self._launch.over and not self._stopping:
+                self.crew.recycle(now)
+                self._tell_dispatch(now)
         self._carry_out(now)
         self._flush(now)
         self._look_around(now)
@@ -226,13 +230,7 @@ class Service:
 
     def _look_around(self, now: float) -> None:
         """What follows from how things stand, rather than from one event."""
-        self.dispatch.availability(
-            embed=self.crew.embed_problem(),
-            store=self.crew.store_problem(),
-            hopeless=self.crew.hopeless_lanes(),
-            leaving=self.crew.leaving(),
-        )
-        self._carry_out(now)
+        self._tell_dispatch(now)
         if not self._launch.over and not self._stopping:
             self._watch_the_start(now)
         if not self.dispatch.idle:
@@ -254,6 +252,16 @@ class Service:
             self.crew.stop(now, drain=True)
         if self._stopping == "drain" and now > self._drain_until:
             self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
+
+    def _tell_dispatch(self, now: float) -> None:
+        """Who can be had, and who leaves: a worker that was told to end gets nothing after that."""
+        self.dispatch.availability(
+            embed=self.crew.embed_problem(),
+            store=self.crew.store_problem(),
+            hopeless=self.crew.hopeless_lanes(),
+            leaving=self.crew.leaving(),
+        )
+        self._carry_out(now)
 
     def _watch_the_start(self, now: float) -> None:
         problem = self._launch.watch(now, self.crew)
@@ -310,7 +318,9 @@ class Service:
             return None
         if message.kind == "restart" and self._stopping:
             raise ServiceStopping("the service is stopping")
-        return Message("result", message.id, body=self._desk.control(now, message))
+        body = self._desk.control(now, message)
+        self._tell_dispatch(now)
+        return Message("result", message.id, body=body)
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -330,8 +340,11 @@ class Service:
             slot.state_said(now, str(message.body.get("state", "LOADING")))
         elif kind == "beat":
             self.crew.beats[child.slot] = message.body
-            steps = message.body.get("progress", 0)
-            self.dispatch.worker_beat(now, child.slot, child.incarnation, steps)
+            steps, busy = message.body.get("progress", 0), bool(message.body.get("busy"))
+            if slot.role == "store":
+                self.dispatch.store_beat(now, child.incarnation, steps, busy=busy)
+            else:
+                self.dispatch.worker_beat(now, child.slot, child.incarnation, steps)
         elif kind == "failed":
             slot.failed_to_boot(message.body)
         elif kind == "ready":
@@ -359,10 +372,10 @@ class Service:
         self._hear_out(child)
         exit = self.crew.ended_child(now, child)
         self._back_out.drop(child.identity)
+        blame = exit.blame or child.stalled
         if child.slot == STORE:
-            self.dispatch.store_gone(child.incarnation, blame=exit.blame)
+            self.dispatch.store_gone(child.incarnation, blame=blame)
         else:
-            blame = exit.blame or child.stalled
             self.dispatch.worker_gone(child.slot, child.incarnation, blame=blame)
         self._carry_out(now)
 

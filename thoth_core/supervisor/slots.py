@@ -132,6 +132,8 @@ class Slot:
         #: Why we end the process, or "" when we do not.
         self._ending = ""
         self._start_again = False
+        #: It was stopped; nothing starts it again.
+        self._for_good = False
         self._said: set[str] = set()
 
     @property
@@ -145,8 +147,14 @@ class Slot:
 
     @property
     def ending(self) -> str:
-        """Why we end the process: ``shutdown``, ``restart``, or "" when we do not."""
+        """Why we end the process: ``shutdown``, ``restart``, ``recycled: …``, or "" when we do
+        not."""
         return self._ending
+
+    @property
+    def ready_since(self) -> float | None:
+        """Since when its worker is READY; None while it is not."""
+        return self._since if self.state is State.READY else None
 
     @property
     def wakes_at(self) -> float | None:
@@ -218,6 +226,7 @@ class Slot:
     def stop(self, now: float, *, drain: bool) -> list[Action]:
         """End it for good; first letting it finish when ``drain``."""
         self._start_again = False
+        self._for_good = True
         if not self.alive:
             self._enter(State.STOPPED, now)
             self._retry_at = None
@@ -233,7 +242,10 @@ class Slot:
         return [Signal(self.name, "SIGKILL")]
 
     def restart(self, now: float) -> list[Action]:
-        """The operator's restart: clears FAILED, and ends a running process after its work."""
+        """The operator's restart: clears FAILED, and ends a running process after its work. One
+        that is being ended already is started again after that; one that was stopped is not."""
+        if self._for_good:
+            return []
         self.failure = None
         self.deaths = 0
         if not self.alive:
@@ -241,6 +253,15 @@ class Slot:
             self._retry_at = now
             return self.tick(now)
         actions = self._end(now, "restart", True)
+        self._start_again = True
+        return actions
+
+    def recycle(self, now: float, why: str) -> list[Action]:
+        """A planned restart, for ``why``: the worker is ended after its work and another started at
+        once. No death, and no reason to forgive any. Nothing unless it is READY."""
+        if self.state is not State.READY or self._ending:
+            return []
+        actions = self._end(now, why, True)
         self._start_again = True
         return actions
 
@@ -253,7 +274,8 @@ class Slot:
                 return [Spawn(self.name)]
             return []
         limit = self._limit()
-        if limit is None or now - self._since < limit:
+        # The same sum as in ``wakes_at``: another one may be a rounding away from it.
+        if limit is None or now < self._since + limit:
             return []
         if self.state is State.DRAINING:
             return self._end(now, self._ending, False)

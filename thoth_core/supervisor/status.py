@@ -11,9 +11,9 @@ SCHEMA_VERSION = 1
 
 
 def worker_status(
-    slot: Slot, pid: int | None, beat: Mapping[str, Any], busy: bool
+    slot: Slot, pid: int | None, beat: Mapping[str, Any], busy: bool, over: str | None = None
 ) -> dict[str, Any]:
-    """One entry of ``workers``."""
+    """One entry of ``workers``. ``over``: why it is over a bound and not replaced yet."""
     state = "BUSY" if busy and slot.state is State.READY else slot.state.value
     exit = slot.last_exit
     entry: dict[str, Any] = {
@@ -25,6 +25,8 @@ def worker_status(
         "state": "STOPPING" if slot.state is State.STOPPED else state,
         "restarts": slot.restarts,
         "rss_bytes": beat.get("rss_bytes") if pid is not None else None,
+        "memory_bytes": beat.get("memory_bytes") if pid is not None else None,
+        "recycling": over,
         "last_exit": None
         if exit is None
         else {"reason": exit.reason, "signal": exit.signal, "code": exit.code, "at": exit.at},

@@ -25,6 +25,10 @@ class StoreLine:
         self.epoch = 0
         #: Told to end: it finishes what it has and gets nothing new.
         self.leaving = False
+        #: When it last moved on with what it has; None while it has nothing.
+        self.moved: float | None = None
+        #: The progress counter of its last beat.
+        self._steps = 0
         self._urgent: OrderedDict[Call, None] = OrderedDict()
         self._rest: OrderedDict[Call, None] = OrderedDict()
         #: Urgent calls sent in a row while others waited.
@@ -50,6 +54,25 @@ class StoreLine:
 
     def opened(self, incarnation: str, endpoint: str, epoch: int) -> None:
         self.incarnation, self.endpoint, self.epoch = incarnation, endpoint, epoch
+        self.moved, self._steps = None, 0
+
+    def beat(self, now: float, incarnation: str, steps: int, *, busy: bool) -> None:
+        """What the store's beat says. One that has nothing is not late with anything: vectors for
+        it may still be on their way. But a call of ours that it does not know of is lost."""
+        if incarnation == self.incarnation and (steps != self._steps or not (busy or self._sent)):
+            self._steps, self.moved = steps, now
+
+    def hangs(self, now: float, limit: float, *, handed: bool) -> bool:
+        """Whether it has calls (or, ``handed``, vectors) and did not move on for ``limit`` seconds.
+        Said once; what follows is its end."""
+        if not self.up or not (self._sent or handed):
+            self.moved = None
+        elif self.moved is None:
+            self.moved = now
+        elif now - self.moved >= limit:
+            self.moved = now
+            return True
+        return False
 
     def lost(self, *, blame: bool) -> list[Call]:
         """The store is gone. The calls that it had are queued again and come back; ``blame`` when

@@ -6,17 +6,15 @@ messages in another, so it never blocks on a peer, and beats go on while it comp
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import resource
 import socket
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from thoth_core import sockets
@@ -24,8 +22,11 @@ from thoth_core.errors import ServiceUnavailable, ThothError
 from thoth_core.sockets import Sent
 from thoth_core.wire import Frame, Message, decode, encode, error_message
 from thoth_core.worker.birth import Birth
+from thoth_core.worker.memory import own_bytes, resident_bytes
 
 BEAT_SECONDS = 1.0
+#: Between two measurements of what the process has for itself, which take longer than others.
+MEASURE_SECONDS = 5.0
 #: How long a worker that ends waits for its last messages to leave.
 FLUSH_SECONDS = 2.0
 HANDSHAKE_SECONDS = 30.0
@@ -54,6 +55,10 @@ class Channel:
         self.vitals: dict[str, Any] = {}
         self._birth = birth
         self._steps = 0
+        self._memory: int | None = None
+        self._measured_at = float("-inf")
+        #: Until when each beat is a step, on the word of the main thread.
+        self._unseen_until = 0.0
         self._inbox: deque[Delivery] = deque()
         self._arrived = threading.Condition()
         self._nudged = False
@@ -155,6 +160,17 @@ class Channel:
 
     def progress(self) -> None:
         self._steps += 1
+
+    @contextlib.contextmanager
+    def unseen(self, seconds: float) -> Iterator[None]:
+        """Around a native call that cannot say how far it is: for ``seconds`` at most, each beat
+        counts as a step of it."""
+        self._unseen_until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._unseen_until = 0.0
+            self.progress()
 
     def _frames(self, message: Message) -> list[Frame]:
         if not message.incarnation:
@@ -271,10 +287,18 @@ class Channel:
             outbox.popleft()
 
     def _beat(self) -> list[Frame]:
+        now = time.monotonic()
+        if now < self._unseen_until:
+            self._steps += 1
+        # Not before it is ready: what loading takes for a moment is nothing that it keeps.
+        if self.was_ready and now >= self._measured_at + MEASURE_SECONDS:
+            self._memory, self._measured_at = own_bytes(), now
         body = {
             "progress": self._steps,
-            "busy": self.busy,
+            # What has arrived and was not taken yet is work too.
+            "busy": self.busy or bool(self._inbox),
             "rss_bytes": resident_bytes(),
+            "memory_bytes": self._memory,
             **self.vitals,
         }
         return self._frames(Message("beat", body=body))
@@ -293,13 +317,3 @@ def _drain(end: socket.socket) -> None:
             pass
     except BlockingIOError:
         return
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process; its peak where the system tells no more than that."""
-    try:
-        with Path("/proc/self/statm").open("rb") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
