@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,11 +41,13 @@ ENDING = 15.0
 LETTING_GO = 2.0
 #: Seconds between two questions to a service that somebody else is starting.
 ASK_EVERY = 0.2
-#: Starts that may be lost to somebody else's service that then ends.
+#: Starts that may be lost to somebody else's service that then ends, or to whoever kills ours.
 MAX_TRIES = 5
 #: What ``status`` calls a service that is not ready yet.
 _STARTING = frozenset({"starting", "loading", "opening"})
 _TAIL_BYTES = 4096
+#: What a process ends with whose end says nothing about itself.
+_FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP})
 
 Log = Callable[[str], None]
 Ask = Callable[["Settings"], Mapping[str, Any]]
@@ -61,20 +64,29 @@ def start_service(
 
     ``idle_exit`` is after how many idle seconds it leaves, None for never. If another process
     starts or runs that service, that one is waited for; with ``exclusive`` it is an
-    :class:`AlreadyRunning` that names its pid. Raises what the service says is wrong, and
+    :class:`AlreadyRunning` that names its pid. One that is killed while it starts is started
+    again, unless ``exclusive``. Raises what the service says is wrong, and
     :class:`ServiceUnavailable` if it ends or falls silent before it is ready.
     """
     end = time.monotonic() + AT_MOST
+    killed = None
     for _ in range(MAX_TRIES):
         event = _spawn(settings, idle_exit, log, end)
         pid = int(event.get("pid") or 0)
         if event["event"] == "ready":
             return pid
+        if event["event"] == "killed":
+            killed = _ended_by(event["signal"])
+            if exclusive:
+                break
+            continue
         if exclusive:
             raise already_running(settings, pid)
         if _winner_is_ready(settings, pid, end):
             return pid
         # It ended before it was ready, or was about to end when we came: our turn again.
+    if killed is not None:
+        raise killed
     raise ServiceUnavailable(
         f"the service was not to be had: {MAX_TRIES} others of the same data directory ended",
         fix="thoth-supervisor logs",
@@ -102,7 +114,7 @@ def _elsewhere(settings: Settings, pid: int) -> ServiceUnavailable:
 
 
 def _spawn(settings: Settings, idle_exit: float | None, log: Log, end: float) -> Mapping[str, Any]:
-    """One attempt: the event ``ready`` or ``already``."""
+    """One attempt: the event ``ready``, ``already`` or ``killed``."""
     if not sys.executable:
         raise ServiceUnavailable(
             "this program cannot start the service: it does not know its Python interpreter",
@@ -141,6 +153,9 @@ def _spawn(settings: Settings, idle_exit: float | None, log: Log, end: float) ->
                 process.stdin.close()
             event = _follow(process.stdout, log, end)
         if event is None:
+            reaper.join(ENDING)
+            if process.returncode in _FROM_OUTSIDE:
+                return {"event": "killed", "signal": -process.returncode}
             raise _ended(complaints)
     if event["event"] == "error":
         error = event.get("error")
@@ -185,6 +200,15 @@ def _event(line: bytes) -> Mapping[str, Any]:
     except ValueError:
         return {}  # a library's greeting on standard output is no event, and no reason to fail
     return value if isinstance(value, dict) else {}
+
+
+def _ended_by(number: int) -> ThothError:
+    return ServiceUnavailable(
+        "the service was ended before it was ready",
+        cause=f"by {signal.Signals(number).name}, which somebody sent, or the kernel for want of "
+        "memory",
+        fix="thoth-supervisor start --foreground",
+    )
 
 
 def _ended(complaints: IO[bytes]) -> ThothError:
