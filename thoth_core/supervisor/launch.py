@@ -38,7 +38,7 @@ class Launch:
         problem = crew.store_problem() or crew.embed_problem()
         if problem is not None:
             self._log.error("the service cannot start: %s", problem)
-            self._fail(problem)
+            self.failed(problem)
             return problem
         if now - self._last_word >= WORD_EVERY:
             # A large model may load for minutes.
@@ -49,8 +49,9 @@ class Launch:
     def ended(self) -> None:
         """The service ends; whoever still waits for it is told so."""
         if not self.over:
-            self._fail(WorkerFailed("the service was stopped before it was ready"))
+            self.failed(WorkerFailed("the service was stopped before it was ready"))
 
-    def _fail(self, problem: ThothError) -> None:
+    def failed(self, problem: ThothError) -> None:
+        """The last word: why the service does not work, or not any more."""
         self.over = True
         self._announce({"event": "error", "error": problem.to_dict()})

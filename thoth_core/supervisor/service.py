@@ -21,12 +21,15 @@ from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.supervisor.launch import Announce, Launch
 from thoth_core.supervisor.notify import Notifier
 from thoth_core.supervisor.outbox import Outbox
+from thoth_core.supervisor.premises import Premises
 from thoth_core.supervisor.processes import Child
 from thoth_core.supervisor.slots import Policy, State
 from thoth_core.wire import Frame, Message, decode, encode, error_message
 
 #: Seconds between looks at deadlines.
 TICK = 0.25
+#: Seconds between looks at whether the data directory and the sockets are still there.
+ROUND = 1.0
 #: Seconds between tries to send to a peer whose queue is full.
 RETRY = 0.02
 #: Seconds that are given to the reason of a worker that could not be set up.
@@ -67,7 +70,7 @@ class Service:
         self._last_work = self._started
         self._launch = Launch(announce, self._started)
         self._notifier = notifier or Notifier()
-        self._next_tick = 0.0
+        self._next_tick = self._next_round = 0.0
         self._drain_until = 0.0
         #: "" while it serves; then the stage of the end: drain, workers, store; or fast.
         self._stopping = ""
@@ -78,6 +81,8 @@ class Service:
         self._front = sockets.router(self._context, room / "front", hwm=256)
         self._control = sockets.router(self._context, room / "control")
         self._back = sockets.router(self._context, room / "back", hwm=256)
+        names = [room / name for name in ("lock", "front", "control", "back")]
+        self._premises = Premises([*names, settings.data_dir / "lock"])
         self._front_out = Outbox(self._front)
         self._control_out = Outbox(self._control)
         self._back_out = Outbox(self._back)
@@ -233,6 +238,9 @@ class Service:
         self._tell_dispatch(now)
         if not self._launch.over and not self._stopping:
             self._watch_the_start(now)
+        if now >= self._next_round and not self._stopping:
+            self._next_round = now + ROUND
+            self._see_that_all_is_there(now)
         if not self.dispatch.idle:
             self._last_work = now
         elif (
@@ -267,6 +275,16 @@ class Service:
         problem = self._launch.watch(now, self.crew)
         if problem is not None:
             # It never worked, so nothing of it lingers.
+            self._exit_status = problem.exit_code
+            self._begin_stop(now, fast=True)
+
+    def _see_that_all_is_there(self, now: float) -> None:
+        problem = self._premises.lost()
+        if problem is not None:
+            # Nothing that is written from here on would be found again.
+            self._log.error("the service ends: %s", problem)
+            self._launch.failed(problem)
+            self.dispatch.give_up(problem)
             self._exit_status = problem.exit_code
             self._begin_stop(now, fast=True)
 
@@ -450,12 +468,15 @@ class Service:
         self._launch.ended()
 
     def _close(self) -> None:
+        # What is there in place of ours may be another service's.
+        ours = self._premises.lost() is None
         for each in (self._front, self._control, self._back):
             sockets.close(each, linger=1.0)
         self._context.term()
-        room = self.settings.service_dir
-        for left in (room / "front", room / "control", room / "back", *room.glob("store-*.sock")):
-            left.unlink(missing_ok=True)
         self._notifier.close()
         self._signals_in.close()
         self._signals_out.close()
+        room = self.settings.service_dir
+        for left in (room / "front", room / "control", room / "back", *room.glob("store-*.sock")):
+            if ours:
+                left.unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""Whether the service is still where it began: its data directory and its sockets.
+
+A service whose folder was deleted or moved away could be found by nobody, or would go on writing
+to files that are nobody's any more, and call that stored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from thoth_core.errors import StorageError
+
+
+class Premises:
+    """``paths`` are files that the service made and keeps open."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._known = {path: _identity(path) for path in paths}
+
+    def lost(self) -> StorageError | None:
+        """What is gone, or is another file by now; None while all of it is there."""
+        for path, known in self._known.items():
+            try:
+                found = _identity(path)
+            except FileNotFoundError:
+                found = None
+            except OSError:
+                # Not to be had at this moment: no reason to end.
+                continue
+            if found != known:
+                state = "is gone" if found is None else "has been put in the place of another one"
+                return StorageError(
+                    f"the service has lost its folder {path.parent}",
+                    cause=f"{path} {state}: it was deleted or moved while the service ran",
+                    fix="thoth-supervisor start",
+                    path=str(path),
+                )
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_dev, status.st_ino
