@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from thoth_core.ids import text_hash
+from thoth_core.supervisor import suspects
 from thoth_core.supervisor.board import Board, ToStore, ToWorker
 from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.requests import WRITES, Call, Phase, Unit, staged
@@ -28,13 +29,15 @@ def pump(board: Board) -> None:
         unit = board.interactive.take(store=_store_takes(board, HANDED_QUERIES))
         if unit is None:
             break
-        _send_unit(board, worker, unit)
+        if _may_run(board, unit):
+            _send_unit(board, worker, unit)
     _pump_suspects(board)
     while board.bulk and (worker := board.pool.for_bulk()) is not None:
         unit = _next_bulk(board)
         if unit is None:
             break
-        _send_unit(board, worker, unit)
+        if _may_run(board, unit):
+            _send_unit(board, worker, unit)
 
 
 def send_again(board: Board, unit: Unit) -> None:
@@ -72,13 +75,18 @@ def _next_bulk(board: Board) -> Unit | None:
 def _pump_suspects(board: Board) -> None:
     if board.alone is not None:
         return
-    host = board.pool.host(bool(board.suspects))
-    if host is None:
-        return
-    unit = board.suspects.take(store=_store_takes(board))
-    if unit is not None:
-        board.alone = unit
+    host = board.pool.host(bool(board.cases))
+    if host is not None:
+        unit = board.alone = suspects.next_trial(board, host, store=_store_takes(board))
+        unit.alone = True
         _send_unit(board, host, unit)
+
+
+def _may_run(board: Board, unit: Unit) -> bool:
+    # Texts need no look but while one is suspected, or if the call came before the last verdict.
+    if not board.cases and unit.request.compared == board.verdicts:
+        return True
+    return suspects.may_run(board, unit)
 
 
 def _send_unit(board: Board, worker: Worker, unit: Unit) -> None:

@@ -1,8 +1,8 @@
 """The books of dispatch: what is open, where it waits, and how it is answered. Pure.
 
 ``dispatch`` changes these books on events, ``assign`` gives out work from them, ``outcomes`` enters
-what comes back. Each request leaves them by exactly one of :meth:`Board.finish`,
-:meth:`Board.fail` and :meth:`Board.forget`.
+what comes back, ``suspects`` what the death of a worker says of a text. Each request leaves them by
+exactly one of :meth:`Board.finish`, :meth:`Board.fail` and :meth:`Board.forget`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from thoth_core.errors import PoisonInput, ThothError
+from thoth_core.errors import ThothError
 from thoth_core.supervisor.counters import Counters
 from thoth_core.supervisor.pool import Pool
-from thoth_core.supervisor.requests import READS, WRITES, Call, Phase, Request, Unit
+from thoth_core.supervisor.quarantine import Entry, Quarantine
+from thoth_core.supervisor.requests import READS, WRITES, Call, Case, Phase, Request, Unit
 from thoth_core.supervisor.store_line import StoreLine
 from thoth_core.supervisor.units import estimate_tokens, form_units
 from thoth_core.supervisor.waiting import Waiting
@@ -22,8 +23,6 @@ from thoth_core.wire import Buffer, Message, error_message
 
 #: A write number is ``(epoch << EPOCH_SHIFT) + counter``.
 EPOCH_SHIFT = 40
-#: An item that ends its worker so often while it runs alone is not tried again.
-POISON_DEATHS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,25 @@ class Stalled:
     incarnation: str
 
 
-Action = ToClient | ToWorker | ToStore | Useful | Stalled
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A text is not tried any more; the list is to be written."""
+
+    entry: Entry
+
+    def __str__(self) -> str:
+        entry = self.entry
+        return (
+            f"a text of {entry.characters} characters is in quarantine as {entry.key}: it ended "
+            f"its worker {entry.deaths} times while it ran alone ({entry.signal or entry.reason})"
+        )
+
+
+Action = ToClient | ToWorker | ToStore | Useful | Stalled | Quarantined
 
 
 class Board:
-    def __init__(self) -> None:
+    def __init__(self, quarantine: Quarantine | None = None) -> None:
         self.pool = Pool()
         self.store = StoreLine()
         self.requests: dict[str, Request] = {}
@@ -75,10 +88,19 @@ class Board:
         #: The identity of the running model, from the first READY on.
         self.model: Mapping[str, Any] | None = None
         self.out: list[Action] = []
-        #: Units that somebody waits for, units that run alone, and the one that does now.
+        #: Units that somebody waits for.
         self.interactive: Waiting[Unit] = Waiting(_admitted, _needs_store)
-        self.suspects: Waiting[Unit] = Waiting(_admitted, _needs_store)
+        self.quarantine = Quarantine() if quarantine is None else quarantine
+        #: Texts under suspicion, in the order in which they are tried.
+        self.cases: dict[str, Case] = {}
+        #: The unit that runs with nothing else in its worker, and whose case it decides: none, if
+        #: it is the good text that must pass between two deaths.
         self.alone: Unit | None = None
+        self.tried: Case | None = None
+        #: The incarnation in which a good text passed last.
+        self.vouched = ""
+        #: How many texts were found to be poison.
+        self.verdicts = 0
         #: Requests with units that wait, in turn.
         self.bulk: Waiting[Request] = Waiting(lambda r: r.turn, lambda r: r.needs_store)
         #: Units whose vectors are with the store.
@@ -114,21 +136,24 @@ class Board:
         else:
             groups = form_units([estimate_tokens(texts[i]) for i in items], *self.pool.bounds())
         for group in groups:
-            self._add_unit(request, [items[g] for g in group])
+            self.queue(self.new_unit(request, [items[g] for g in group]))
 
-    def _add_unit(self, request: Request, items: list[int], *, alone: bool = False) -> None:
+    def new_unit(self, request: Request, items: list[int], deaths: int = 0) -> Unit:
+        """A unit that is in no line yet."""
         self._serial += 1
-        unit = Unit(f"u{self._serial}", request, items, alone=alone)
+        unit = Unit(f"u{self._serial}", request, items, deaths=deaths)
         self.units[unit.id] = unit
         request.units.add(unit)
-        self.queue(unit)
+        return unit
 
     def queue(self, unit: Unit, *, front: bool = False) -> None:
-        """Where a unit waits for a worker."""
+        """Where a unit waits for a worker, or for the verdict about a text in it."""
         request = unit.request
-        unit.phase, unit.slot, unit.early = Phase.QUEUED, "", None
-        if unit.alone or request.interactive:
-            (self.suspects if unit.alone else self.interactive).add(unit, front=front)
+        unit.phase, unit.slot, unit.early, unit.alone = Phase.QUEUED, "", None, False
+        if unit.cases:
+            return
+        if request.interactive:
+            self.interactive.add(unit, front=front)
             return
         if front:
             request.pending.appendleft(unit)
@@ -149,42 +174,12 @@ class Board:
         """The unit is to be embedded again, through no fault of its own."""
         self.handed.discard(unit)
         if unit is self.alone:
-            self.alone = None
+            self.alone = self.tried = None
+        if unit.request.own:
+            self.drop_unit(unit)
+            return
         self.counters["units_retried"] += 1
         self.queue(unit, front=True)
-
-    def suspect(self, unit: Unit) -> None:
-        """The unit's worker died while it ran: from now on its items run alone, one by one, and
-        one that ends its worker again and again is given up."""
-        if unit.alone:
-            unit.deaths += 1
-            if unit.deaths >= POISON_DEATHS:
-                self._poisoned(unit)
-            else:
-                self.requeue(unit)
-            return
-        if len(unit.items) == 1 or unit.request.kind == "query":
-            unit.alone = True
-            self.requeue(unit)
-            return
-        self.counters["units_retried"] += 1
-        self.drop_unit(unit)
-        for item in unit.items:
-            self._add_unit(unit.request, [item], alone=True)
-
-    def _poisoned(self, unit: Unit) -> None:
-        self.counters["texts_poisoned"] += 1
-        request = unit.request
-        self.drop_unit(unit)
-        for item in unit.items:
-            problem = PoisonInput(
-                f"text {item} ended the process that embeds it {unit.deaths} times while it ran "
-                "alone",
-                fix="leave this text out; thoth-supervisor logs shows how the process ended",
-                indices=[item],
-            )
-            request.errors.append((item, problem.to_dict()))
-        request.left -= len(unit.items)
 
     # -- how it ends --------------------------------------------------------------------------
 
@@ -221,15 +216,16 @@ class Board:
 
     def drop_unit(self, unit: Unit) -> None:
         """Forget a unit. A worker that has it is told so, and keeps it in its credit until it
-        answers or dies, because it may be running it."""
+        answers or dies, because it may be running it. If it runs alone, that goes on until then,
+        and is a verdict all the same."""
         self.units.pop(unit.id, None)
         unit.request.units.discard(unit)
         self.handed.discard(unit)
-        if unit is self.alone:
-            self.alone = None
+        for case in unit.cases:
+            case.waiting.pop(unit, None)
+        unit.cases.clear()
         if unit.phase is Phase.QUEUED:
             # One in the line of its own request goes with that line.
-            self.suspects.discard(unit)
             self.interactive.discard(unit)
         elif unit.slot:
             self.release(unit)

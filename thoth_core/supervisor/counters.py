@@ -18,6 +18,7 @@ COUNTERS: Mapping[str, str] = {
     "requests_overloaded": "Those of the refused for which the queue had no room.",
     "texts_embedded": "Texts whose vectors the caller of `embed` has, or the store; no queries.",
     "texts_poisoned": "Texts given up because they ended their worker twice while they ran alone.",
+    "texts_barred": "Texts that were refused at once because they are in quarantine.",
     "units_sent": "Units given to an embed worker, each time that one was.",
     "units_retried": "Units that are embedded again because their worker or their vectors went.",
     "units_resent": "Units whose vectors an embed worker sent to the store again.",

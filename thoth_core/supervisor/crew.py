@@ -77,6 +77,9 @@ class Crew:
             lane for lane in lanes if all(s.hopeless for s in self.embed_slots() if s.lane == lane)
         )
 
+    def hopeless_slots(self) -> frozenset[str]:
+        return frozenset(slot.name for slot in self.embed_slots() if slot.hopeless)
+
     def leaving(self) -> frozenset[str]:
         """The slots whose worker was told to end."""
         ending = (State.DRAINING, State.STOPPING)

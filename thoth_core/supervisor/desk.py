@@ -1,4 +1,5 @@
-"""What the supervisor says about itself: the answers to ``hello``, ``status`` and ``restart``."""
+"""What the supervisor says about itself: the answers to ``hello``, ``status``, ``restart`` and
+``quarantine``."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from thoth_core.settings import Settings
 from thoth_core.supervisor import status
 from thoth_core.supervisor.crew import STORE, Crew
 from thoth_core.supervisor.dispatch import Dispatch
+from thoth_core.supervisor.quarantine_file import QuarantineFile
 from thoth_core.wire import Message
 
 #: The settings that are the service's; a client that has others is told.
@@ -36,7 +38,13 @@ class Desk:
     """``started`` is the monotonic time of the service's start."""
 
     def __init__(
-        self, settings: Settings, service: str, started: float, dispatch: Dispatch, crew: Crew
+        self,
+        settings: Settings,
+        service: str,
+        started: float,
+        dispatch: Dispatch,
+        crew: Crew,
+        quarantine: QuarantineFile,
     ) -> None:
         self.stopping = ""
         self._settings = settings
@@ -44,6 +52,7 @@ class Desk:
         self._started = started
         self._dispatch = dispatch
         self._crew = crew
+        self._quarantine = quarantine
 
     def hello(self, message: Message) -> dict[str, Any]:
         """Who serves here, and which of the client's settings are not in force."""
@@ -67,6 +76,8 @@ class Desk:
         """The result of a control request that is answered at once."""
         if message.kind == "status":
             return self.status(now)
+        if message.kind == "quarantine":
+            return self.quarantine(message.body)
         if message.kind != "restart":
             raise ProtocolError(f"there is no control request of the kind {message.kind!r}")
         name = message.body.get("worker")
@@ -76,6 +87,12 @@ class Desk:
                 cause="the workers are: " + ", ".join(self._crew.slots),
             )
         return {"restarted": self._crew.restart(now, name)}
+
+    def quarantine(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The texts in quarantine; with ``remove`` those that were taken out: ``keys``, or all."""
+        if body.get("remove"):
+            return self._quarantine.take_out(body.get("keys"))
+        return self._quarantine.listed()
 
     def status(self, now: float) -> dict[str, Any]:
         """What ``thoth-supervisor status --json`` prints."""
@@ -105,6 +122,7 @@ class Desk:
             "models": [dict(board.model)] if board.model is not None else [],
             "workers": workers,
             "queue": self._dispatch.queue(),
+            "quarantined": len(self._quarantine.quarantine),
             "store": store | {"embedded_total": board.counters["texts_embedded"]},
             "counters": board.counters.figures(),
         }

@@ -12,28 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from thoth_core.errors import (
-    Cancelled,
-    DeadlineExceeded,
-    Overloaded,
-    ServiceStopping,
-    ThothError,
-    WorkerFailed,
-    from_dict,
-)
-from thoth_core.supervisor import outcomes
+from thoth_core.errors import Cancelled, DeadlineExceeded, ThothError, WorkerFailed, from_dict
+from thoth_core.supervisor import endings, outcomes, suspects
+from thoth_core.supervisor.admission import Admission
 from thoth_core.supervisor.assign import pump, send_again
 from thoth_core.supervisor.board import Action, Board, Stalled, ToClient, Useful
+from thoth_core.supervisor.quarantine import Ending, Quarantine, Runtime
 from thoth_core.supervisor.requests import (
+    EMBEDDED,
     LONG,
     MODELLED,
     READS,
     WRITES,
     Phase,
     Request,
-    check,
     check_model,
-    is_interactive,
     size_of,
 )
 from thoth_core.wire import Message, error_message
@@ -64,13 +57,14 @@ class Limits:
 
 
 class Dispatch:
-    def __init__(self, limits: Limits | None = None) -> None:
+    """``quarantine`` holds the texts that are refused at once."""
+
+    def __init__(self, limits: Limits | None = None, quarantine: Quarantine | None = None) -> None:
         self.limits = limits or Limits()
-        self.board = Board()
-        self.draining = False
-        self._number = 0
-        self._no_embed: ThothError | None = None
-        self._no_store: ThothError | None = None
+        self.board = Board(quarantine)
+        self.admission = Admission(self.board, self.limits)
+        #: When a unit that runs alone last made progress.
+        self._tried = 0.0
         #: When anything interactive, and anything else, last made progress.
         self._moved = {True: 0.0, False: 0.0}
 
@@ -113,7 +107,7 @@ class Dispatch:
             # Pieces of the answer went to the old address, so this one starts afresh.
             board.forget(known)
         try:
-            request = self._admit(now, client, message, size_of(message, size))
+            request = self.admission.admit(now, client, message, size_of(message, size))
         except ThothError as problem:
             board.counters["requests_refused"] += 1
             board.out.append(ToClient(client, error_message(problem, message.id)))
@@ -143,6 +137,7 @@ class Dispatch:
         """The slot's worker is READY and said ``info`` about itself and its model."""
         board = self.board
         board.pool.add(slot, incarnation, lane, info)
+        board.quarantine.use(Runtime.from_ready(info))
         model = info.get("model")
         if isinstance(model, Mapping):
             first, board.model = board.model is None, model
@@ -156,8 +151,11 @@ class Dispatch:
                     self._begin(request)
         pump(board)
 
-    def worker_gone(self, slot: str, incarnation: str, *, blame: bool) -> None:
-        """The process ended. With ``blame``, what it was running may have been the cause."""
+    def worker_gone(
+        self, slot: str, incarnation: str, *, blame: bool, ending: Ending | None = None
+    ) -> None:
+        """The process ended. With ``blame``, what it was running may have been the cause;
+        ``ending`` is what is known of how it ended."""
         board = self.board
         worker = board.pool.get(slot, incarnation)
         if worker is None:
@@ -169,13 +167,12 @@ class Dispatch:
                 board.requeue(unit)
         # In reverse, because each goes to the front of its queue.
         for position, unit in reversed(list(enumerate(worker.units))):
-            if unit.phase is not Phase.EMBEDDING:
-                continue
             if blame and position == 0:
-                board.suspect(unit)
-                outcomes.settle(board, unit.request)
-            else:
+                suspects.blamed(board, unit, ending or Ending())
+            elif unit.phase is Phase.EMBEDDING:
                 board.requeue(unit)
+            else:
+                suspects.taken_back(board, worker, unit.id, done=False)
         board.counters["embed_workers_ended"] += 1
         pump(board)
 
@@ -193,16 +190,21 @@ class Dispatch:
             if message.kind != "started":
                 # Of a call that was given up: only the worker's credit comes back.
                 worker.units = [u for u in worker.units if u.id != message.id or u is unit]
+                if unit is None:
+                    done = message.kind in ("done", "handed")
+                    suspects.taken_back(board, worker, message.id, done=done)
                 pump(board)
             return
         self._progressed(now, unit.request)
+        if unit is board.alone:
+            self._tried = now
         if message.kind == "missing" and unit.phase is Phase.HANDED:
             worker.kept.discard(unit)
             board.requeue(unit)
         elif unit.phase is Phase.EMBEDDING and message.kind != "started":
             worker.units.remove(unit)
-            if unit is board.alone:
-                board.alone = None
+            if unit is board.alone and message.kind in ("done", "handed", "error"):
+                suspects.passed(board, worker)
             if message.kind == "done":
                 board.out.append(Useful(slot))
                 outcomes.unit_done(board, unit, message)
@@ -305,18 +307,19 @@ class Dispatch:
         store: ThothError | None,
         hopeless: frozenset[str] = frozenset(),
         leaving: frozenset[str] = frozenset(),
+        failed: frozenset[str] = frozenset(),
     ) -> None:
         """Why no embed worker, or no store, can be had at all; None while one is there or on its
         way. ``hopeless`` are the lanes without a worker to come, ``leaving`` the slots whose worker
-        was told to end and gets nothing new."""
-        self._no_embed, self._no_store = embed, store
+        was told to end and gets nothing new, ``failed`` those that will have none for long."""
+        self.admission.no_embed, self.admission.no_store = embed, store
         pool, store_line = self.board.pool, self.board.store
-        changed = (hopeless, leaving) != (pool.hopeless, pool.leaving)
-        pool.hopeless, pool.leaving = hopeless, leaving
+        changed = (hopeless, leaving, failed) != (pool.hopeless, pool.leaving, pool.failed)
+        pool.hopeless, pool.leaving, pool.failed = hopeless, leaving, failed
         store_line.leaving = "store" in leaving
         if embed is not None or store is not None:
             for request in list(self.board.requests.values()):
-                problem = self._impossible(request.kind)
+                problem = self.admission.impossible(request.kind)
                 if problem is not None:
                     self.board.fail(request, problem)
             changed = True
@@ -325,7 +328,8 @@ class Dispatch:
 
     def drain(self) -> None:
         """Admit nothing new."""
-        self.draining = True
+        self.admission.draining = True
+        suspects.forsake(self.board)
 
     def give_up(self, problem: ThothError) -> None:
         """Answer everything that is open: the service ends."""
@@ -337,6 +341,7 @@ class Dispatch:
         in that time."""
         for lane in self._moved:
             self._moved[lane] += gap
+        self._tried += gap
         for worker in self.board.pool.workers.values():
             worker.moved = None
         self.board.store.moved = None
@@ -363,50 +368,12 @@ class Dispatch:
                 )
         pump(self.board)
 
-    # -- admission ----------------------------------------------------------------------------
-
-    def _admit(self, now: float, client: bytes, message: Message, size: int) -> Request:
-        board = self.board
-        errors = check(message, self.limits.max_text_chars)
-        if self.draining:
-            raise ServiceStopping("the service is stopping and takes nothing new")
-        problem = self._impossible(message.kind)
-        if problem is not None:
-            raise problem
-        check_model(message.body, board.model)
-        if board.requests and (
-            board.bytes + size > self.limits.queue_bytes
-            or len(board.requests) >= self.limits.queue_requests
-        ):
-            board.counters["requests_overloaded"] += 1
-            raise Overloaded(
-                f"the queue holds {len(board.requests)} calls of {board.bytes:,} bytes",
-                retry_after=0.5,
-            )
-        self._number += 1
-        request = Request(
-            id=message.id,
-            client=client,
-            kind=message.kind,
-            body=message.body,
-            buffers=message.buffers,
-            size=size,
-            interactive=is_interactive(message),
-            number=self._number,
-            progressed=now,
-            deadline=None if message.deadline is None else now + message.deadline,
-        )
-        request.errors = errors
-        request.left = request.total - len(errors)
-        return request
-
-    def _impossible(self, kind: str) -> ThothError | None:
-        if kind in MODELLED and self._no_embed is not None:
-            return self._no_embed
-        return self._no_store if kind != "embed" else None
+    # -- within -------------------------------------------------------------------------------
 
     def _waits_for_start(self, request: Request) -> bool:
         if request.needs_store and not self.board.store.up:
+            return True
+        if self.board.pool.host_is_away and request.suspected:
             return True
         return request.kind in MODELLED and not self.board.pool.serves(
             interactive=request.interactive
@@ -424,11 +391,15 @@ class Dispatch:
         if now - request.progressed >= silence / 2 and request.only_waits:
             # It moves on with those before it.
             request.progressed = max(request.progressed, self._moved[request.interactive])
+        elif request.suspected:
+            request.progressed = max(request.progressed, self._tried)
         return now - request.progressed >= silence
 
     def _begin(self, request: Request) -> None:
         """Start what can be started, and the rest once the model is known."""
         board = self.board
+        if request.kind in EMBEDDED and board.model is not None:
+            suspects.compare(board, request)
         if request.kind == "begin_reembed":
             if board.model is not None:
                 board.ask(request, request.kind, {**request.body, "model": board.model})
@@ -437,11 +408,11 @@ class Dispatch:
         elif board.model is None and (request.kind != "embed" or request.left == 0):
             return
         elif request.left == 0:
-            outcomes.settle(board, request)
+            endings.settle(board, request)
         elif request.kind == "add":
             outcomes.look_up(board, request)
         else:
-            board.make_units(request, outcomes.open_items(request))
+            board.make_units(request, endings.open_items(request))
 
 
 def _store_keeps_dying(times: int) -> WorkerFailed:

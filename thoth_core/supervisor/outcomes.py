@@ -9,9 +9,10 @@ from thoth_core.errors import ThothError, from_dict
 from thoth_core.ids import text_hash
 from thoth_core.supervisor.assign import send_again
 from thoth_core.supervisor.board import Board, ToClient
+from thoth_core.supervisor.endings import finish_query, finish_texts, open_items, settle
 from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.requests import Call, Phase, Request, Unit, staged
-from thoth_core.wire import Buffer, Message
+from thoth_core.wire import Message
 
 #: A unit that its worker refuses for a passing reason is tried so often.
 REFUSALS = 3
@@ -22,6 +23,9 @@ REFUSALS = 3
 
 def unit_refused(board: Board, unit: Unit, problem: ThothError) -> None:
     """The worker answered the whole unit with an error."""
+    if unit.request.own:
+        board.drop_unit(unit)
+        return
     if problem.retryable and unit.attempt < REFUSALS:
         board.requeue(unit)
         return
@@ -31,6 +35,9 @@ def unit_refused(board: Board, unit: Unit, problem: ThothError) -> None:
 
 def unit_done(board: Board, unit: Unit, message: Message) -> None:
     """Vectors of an ``embed`` came: pass them on as they are."""
+    if unit.request.own:
+        board.drop_unit(unit)
+        return
     request, body = unit.request, message.body
     indices = _positions(body.get("indices"), len(unit.items))
     _count(request, body)
@@ -146,68 +153,12 @@ def _looked_up(board: Board, request: Request, body: Mapping[str, Any]) -> None:
         finish_texts(board, request)
 
 
-# -- how a request of texts ends ------------------------------------------------------------------
-
-
-def open_items(request: Request) -> list[int]:
-    """The items of the request that were not refused."""
-    bad = {index for index, _ in request.errors}
-    return [i for i in range(request.total) if i not in bad]
-
-
-def finish_texts(board: Board, request: Request) -> None:
-    """All texts of an ``embed`` or ``add`` have their outcome."""
-    if request.kind == "embed":
-        model = board.model or {}
-        board.finish(
-            request,
-            {
-                "model": model.get("name"),
-                "dimension": model.get("dimension"),
-                "windowed": request.windowed,
-                "tokens": request.tokens,
-                "errors": request.report()["errors"],
-            },
-        )
-    else:
-        board.ask(request, "remember", {"request": request.id, "outcome": request.report()})
-
-
-def finish_query(
-    board: Board,
-    request: Request,
-    body: Mapping[str, Any],
-    buffers: tuple[Buffer, ...],
-    indices: list[int] | None = None,
-) -> None:
-    """``hits`` came for the texts at ``indices``; the refused ones have none."""
-    found: list[Any] = [[] for _ in range(request.total)]
-    unit = next(iter(request.units), None)
-    items = [unit.items[i] for i in indices] if unit is not None and indices else []
-    hits = body.get("hits")
-    for item, its in zip(items, hits if isinstance(hits, list) else [], strict=False):
-        found[item] = its
-    board.finish(request, {"hits": found, "errors": request.report()["errors"]}, buffers)
-
-
 def _close_unit(board: Board, unit: Unit) -> None:
     """Every item of the unit has its outcome."""
     request = unit.request
     request.left -= len(unit.items)
     board.drop_unit(unit)
     settle(board, request)
-
-
-def settle(board: Board, request: Request) -> None:
-    """Answer the request if nothing of it is open."""
-    if board.requests.get(request.id) is not request or request.units or request.calls:
-        return
-    if request.left > 0:
-        return
-    if request.kind == "query":
-        finish_query(board, request, {"hits": []}, ())
-    else:
-        finish_texts(board, request)
 
 
 def _count(request: Request, body: Mapping[str, Any]) -> None:

@@ -46,6 +46,8 @@ class Pool:
         self.leaving: frozenset[str] = frozenset()
         #: Lanes whose slots have all failed or were stopped.
         self.hopeless: frozenset[str] = frozenset()
+        #: Slots whose worker cannot be kept running, or was stopped.
+        self.failed: frozenset[str] = frozenset()
         #: The bulk slot that is kept for units which run alone, while there are any.
         self._host = ""
 
@@ -64,8 +66,6 @@ class Pool:
         return worker
 
     def remove(self, slot: str) -> Worker | None:
-        if slot == self._host:
-            self._host = ""
         return self.workers.pop(slot, None)
 
     def get(self, slot: str, incarnation: str) -> Worker | None:
@@ -98,23 +98,36 @@ class Pool:
 
     def host(self, wanted: bool) -> Worker | None:
         """The worker that a unit can run alone in, once it is empty. ``wanted`` says whether
-        there is such a unit; when not, the slot goes back to the others."""
+        there is such a unit; when not, the slot goes back to the others. It stays the host while
+        its worker is started again: a second one is not taken from the bulk work for that."""
         if not wanted:
             self._host = ""
             return None
-        if self._host not in self.workers:
+        if not self._keeps_host():
             bulk = self._bulk()
             if not bulk:
                 return None
             self._host = max(bulk, key=lambda w: w.free).slot
         if self._host in self.leaving:
             return None
-        worker = self.workers[self._host]
-        return worker if not worker.units else None
+        worker = self.workers.get(self._host)
+        return worker if worker is not None and not worker.units else None
+
+    @property
+    def host_is_away(self) -> bool:
+        """The slot that is kept for units which run alone has no worker at the moment."""
+        return bool(self._host) and self._host not in self.workers
 
     def serves(self, *, interactive: bool) -> bool:
         """Whether a worker for such work is here, busy or not."""
         return bool(self.workers if interactive else self._bulk())
+
+    def _keeps_host(self) -> bool:
+        if not self._host or self._host in self.failed:
+            return False
+        worker = self.workers.get(self._host)
+        # One of another lane, which stood in, is let go when it need not any more.
+        return worker is None or self._host in self.leaving or worker in self._bulk()
 
     def _there(self) -> list[Worker]:
         return [w for w in self.workers.values() if w.slot not in self.leaving]

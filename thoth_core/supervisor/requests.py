@@ -119,6 +119,10 @@ class Request:
     unchanged: int = 0
     windowed: int = 0
     tokens: int = 0
+    #: Nobody's: dispatch asked itself, to see what a text does to a worker.
+    own: bool = False
+    #: ``Board.verdicts`` when its texts were compared with the quarantine; -1 if they were not.
+    compared: int = -1
 
     @property
     def total(self) -> int:
@@ -131,11 +135,16 @@ class Request:
 
     @property
     def only_waits(self) -> bool:
-        """Nothing of it is with a worker or the store. What runs alone waits for one certain
-        worker, so that the progress of others says nothing about it."""
-        return all(u.phase is Phase.QUEUED and not u.alone for u in self.units) and not any(
+        """Nothing of it is with a worker or the store, and nothing waits for a verdict. That needs
+        one certain worker, so that the progress of others says nothing about it."""
+        return all(u.phase is Phase.QUEUED and not u.cases for u in self.units) and not any(
             call.sent for call in self.calls
         )
+
+    @property
+    def suspected(self) -> bool:
+        """Something of it waits for a verdict about a text."""
+        return any(u.cases for u in self.units)
 
     def report(self) -> dict[str, Any]:
         """The result of an ``add``."""
@@ -161,14 +170,29 @@ class Unit:
     phase: Phase = Phase.QUEUED
     slot: str = ""
     store: str = ""
-    #: It runs with nothing else in its worker, because its first worker died.
+    #: It runs with nothing else in its worker.
     alone: bool = False
+    #: The cases of texts in it: it waits for their verdicts, and in no line.
+    cases: list[Case] = field(default_factory=list)
+    #: Workers that ended of themselves while it, or what it was a part of, ran with others.
     deaths: int = 0
     store_deaths: int = 0
     #: From ``handed``: which of the items were embedded.
     indices: list[int] = field(default_factory=list)
     #: The store's answer, when it came before the worker's.
     early: Message | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A text that may have ended its worker, until there is a verdict. ``suspects`` decides it."""
+
+    text: str
+    purpose: Any
+    #: Deaths of workers that had nothing but this text.
+    deaths: int = 0
+    #: Units with the text; a dict for its order.
+    waiting: dict[Unit, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

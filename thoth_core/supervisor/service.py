@@ -14,7 +14,7 @@ from typing import Any
 from thoth_core import sockets
 from thoth_core.errors import InternalError, ServiceStopping, ThothError
 from thoth_core.settings import Settings
-from thoth_core.supervisor.board import Stalled, ToClient, ToStore, ToWorker
+from thoth_core.supervisor.board import Quarantined, Stalled, ToClient, ToStore, ToWorker
 from thoth_core.supervisor.crew import STORE, Crew
 from thoth_core.supervisor.desk import Desk
 from thoth_core.supervisor.dispatch import Dispatch, Limits
@@ -23,6 +23,8 @@ from thoth_core.supervisor.notify import Notifier
 from thoth_core.supervisor.outbox import Outbox
 from thoth_core.supervisor.premises import Premises
 from thoth_core.supervisor.processes import Child
+from thoth_core.supervisor.quarantine import Ending
+from thoth_core.supervisor.quarantine_file import QuarantineFile
 from thoth_core.supervisor.slots import Policy, State
 from thoth_core.wire import Frame, Message, decode, encode, error_message
 
@@ -56,16 +58,18 @@ class Service:
     ) -> None:
         self.settings = settings
         self.id = os.urandom(8).hex()
+        self._log = logging.getLogger("thoth.supervisor")
+        self._quarantine = QuarantineFile(settings.data_dir, self._log)
         self.dispatch = Dispatch(
             limits
             or Limits(
                 queue_bytes=settings.queue_mb * 1024 * 1024,
                 max_text_chars=settings.max_text_chars,
                 unit_timeout=settings.unit_timeout,
-            )
+            ),
+            self._quarantine.quarantine,
         )
         self._idle_exit = idle_exit
-        self._log = logging.getLogger("thoth.supervisor")
         self._started = self._turned = time.monotonic()
         self._last_work = self._started
         self._launch = Launch(announce, self._started)
@@ -100,7 +104,9 @@ class Service:
             unwatch=self._unwatch,
             policy=policy,
         )
-        self._desk = Desk(settings, self.id, self._started, self.dispatch, self.crew)
+        self._desk = Desk(
+            settings, self.id, self._started, self.dispatch, self.crew, self._quarantine
+        )
         self._signals_in, self._signals_out = socket.socketpair()
         for end in (self._signals_in, self._signals_out):
             end.setblocking(False)
@@ -156,6 +162,7 @@ class Service:
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self.dispatch.tick(now)
+            self._quarantine.tick(now)
             self._carry_out(now)
             if self._launch.over and not self._stopping:
                 self.crew.recycle(now)
@@ -224,6 +231,9 @@ class Service:
                         self._tell(child, action.message)
                 elif isinstance(action, Stalled):
                     self.crew.end_stalled(now, action.slot, action.incarnation)
+                elif isinstance(action, Quarantined):
+                    self._log.warning("%s", action)
+                    self._quarantine.keep()
                 else:
                     self.crew.slots[action.slot].useful()
 
@@ -268,6 +278,7 @@ class Service:
             store=self.crew.store_problem(),
             hopeless=self.crew.hopeless_lanes(),
             leaving=self.crew.leaving(),
+            failed=self.crew.hopeless_slots(),
         )
         self._carry_out(now)
 
@@ -390,11 +401,15 @@ class Service:
         self._hear_out(child)
         exit = self.crew.ended_child(now, child)
         self._back_out.drop(child.identity)
+        # A text that hangs its worker is as bad as one that crashes it: every try costs a worker
+        # and THOTH_UNIT_TIMEOUT seconds. So the end that we made of a worker without progress is
+        # put down to its work, like a crash.
         blame = exit.blame or child.stalled
         if child.slot == STORE:
             self.dispatch.store_gone(child.incarnation, blame=blame)
         else:
-            self.dispatch.worker_gone(child.slot, child.incarnation, blame=blame)
+            ending = Ending(exit.reason, exit.signal, None, exit.at)
+            self.dispatch.worker_gone(child.slot, child.incarnation, blame=blame, ending=ending)
         self._carry_out(now)
 
     def _hear_out(self, child: Child) -> None:
