@@ -50,6 +50,8 @@ class Child:
         self.ended_by_us = ""
         #: We ended it because it hung: what it was working on may be the cause after all.
         self.stalled = False
+        #: It took its leave: nothing comes after that.
+        self.said_all = False
         self._log = log
         self._partial = b""
         # The child reads the one end; it sees the end of the file when this process, which alone
@@ -118,13 +120,18 @@ class Child:
             self._log.info("%s", "\n".join(texts), extra={"worker_pid": self.pid})
         return bool(data)
 
-    def could_not_boot(self) -> bool:
-        """Whether it has ended with the status for that. It is not waited for yet."""
+    def ended_in_order(self) -> bool:
+        """Whether it has ended with a status that only a worker which takes its leave has. It is
+        not waited for yet."""
         try:
             ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
         except ChildProcessError:
             return False
-        return ended is not None and ended.si_code == os.CLD_EXITED and ended.si_status == EXIT_BOOT
+        return (
+            ended is not None
+            and ended.si_code == os.CLD_EXITED
+            and ended.si_status in (0, EXIT_BOOT, EXIT_TERM)
+        )
 
     def reap(self, now: float, wall: float) -> Exit:
         """How it ended. Called once, after the sentinel."""

@@ -34,7 +34,7 @@ TICK = 0.25
 ROUND = 1.0
 #: Seconds between tries to send to a peer whose queue is full.
 RETRY = 0.02
-#: Seconds that are given to the reason of a worker that could not be set up.
+#: Seconds that are given to what a worker said before it ended in order.
 LAST_WORDS = 2.0
 #: A loop that was away for longer than this was stopped or suspended.
 GAP = 2.0
@@ -376,6 +376,8 @@ class Service:
                 self.dispatch.worker_beat(now, child.slot, child.incarnation, steps)
         elif kind == "failed":
             slot.failed_to_boot(message.body)
+        elif kind == "bye":
+            child.said_all = True
         elif kind == "ready":
             self._worker_ready(now, child, message.body)
         elif slot.role == "store":
@@ -413,12 +415,12 @@ class Service:
         self._carry_out(now)
 
     def _hear_out(self, child: Child) -> None:
-        """The kernel tells of an end sooner than libzmq of what was said before it. Why a worker
-        could not be set up is certain to come, so that is waited for."""
-        slot = self.crew.slots[child.slot]
-        end = time.monotonic() + (LAST_WORDS if child.could_not_boot() else 0.01)
+        """The kernel tells of an end sooner than libzmq of what was said before it. What one that
+        ended in order said (its last unit is done, why it could not be set up) is certain to come,
+        so that is waited for."""
+        end = time.monotonic() + (LAST_WORDS if child.ended_in_order() else 0.01)
         self._read(self._back, self._from_worker)
-        while slot.failure is None and (left := end - time.monotonic()) > 0:
+        while not child.said_all and (left := end - time.monotonic()) > 0:
             if self._back.poll(int(left * 1000) + 1):
                 self._read(self._back, self._from_worker)
 

@@ -114,7 +114,8 @@ class Channel:
                 self._arrived.release()
 
     def close(self) -> None:
-        """Let the last messages leave, then end the I/O thread."""
+        """Take leave, let the last messages go, then end the I/O thread."""
+        self.send(Message("bye"))
         self._ending = True
         self._wake()
         if self._thread.is_alive():
