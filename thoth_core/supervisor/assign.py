@@ -2,6 +2,8 @@
 
 Calls that somebody waits for go to the store first; interactive units to the worker that is kept
 for them; units that run alone to one that holds nothing else; bulk calls in turn, one unit each.
+Where the two lanes share a worker, because the other is away, neither keeps the other waiting for
+ever.
 """
 
 from __future__ import annotations
@@ -19,25 +21,20 @@ from thoth_core.wire import Message
 #: store which is full of bulk work still gets a query.
 HANDED_UNITS = 64
 HANDED_QUERIES = 64
+#: Units that somebody waits for which overtake bulk units in the workers of these; then one of the
+#: bulk units goes first. So none waits for ever while a lane's own workers are away.
+INTERACTIVE_IN_A_ROW = 16
 
 
 def pump(board: Board) -> None:
     """Give out all the work that there is room for."""
     while (call := board.store.next()) is not None:
         _send_call(board, call)
-    while board.interactive and (worker := board.pool.for_interactive()) is not None:
-        unit = board.interactive.take(store=_store_takes(board, HANDED_QUERIES))
-        if unit is None:
-            break
-        if _may_run(board, unit):
-            _send_unit(board, worker, unit)
+    _pump_interactive(board)
     _pump_suspects(board)
-    while board.bulk and (worker := board.pool.for_bulk()) is not None:
-        unit = _next_bulk(board)
-        if unit is None:
-            break
-        if _may_run(board, unit):
-            _send_unit(board, worker, unit)
+    while _pump_bulk(board):
+        # It may have been what the others waited for.
+        _pump_interactive(board)
 
 
 def send_again(board: Board, unit: Unit) -> None:
@@ -60,6 +57,31 @@ def send_again(board: Board, unit: Unit) -> None:
 def _store_takes(board: Board, more: int = 0) -> bool:
     """Whether work whose vectors go to the store can begin."""
     return board.store.takes and len(board.handed) < HANDED_UNITS + more
+
+
+def _pump_interactive(board: Board) -> None:
+    while board.interactive and (worker := board.pool.for_interactive()) is not None:
+        overtakes = board.pool.serves_bulk(worker) and board.bulk.has(store=_store_takes(board))
+        if overtakes and board.overtook >= INTERACTIVE_IN_A_ROW:
+            return
+        unit = board.interactive.take(store=_store_takes(board, HANDED_QUERIES))
+        if unit is None:
+            return
+        if _may_run(board, unit):
+            board.overtook += int(overtakes)
+            _send_unit(board, worker, unit)
+
+
+def _pump_bulk(board: Board) -> bool:
+    """Take one bulk unit off its line; whether there was one, and a place for it."""
+    worker = board.pool.for_bulk() if board.bulk else None
+    unit = _next_bulk(board) if worker is not None else None
+    if worker is None or unit is None:
+        return False
+    if _may_run(board, unit):
+        board.overtook = 0
+        _send_unit(board, worker, unit)
+    return True
 
 
 def _next_bulk(board: Board) -> Unit | None:

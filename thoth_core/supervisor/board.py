@@ -103,6 +103,8 @@ class Board:
         self.verdicts = 0
         #: Requests with units that wait, in turn.
         self.bulk: Waiting[Request] = Waiting(lambda r: r.turn, lambda r: r.needs_store)
+        #: Interactive units in a row that went to a worker for which bulk units wait.
+        self.overtook = 0
         #: Units whose vectors are with the store.
         self.handed: set[Unit] = set()
         self.bytes = 0

@@ -96,6 +96,10 @@ class Pool:
     def for_bulk(self) -> Worker | None:
         return _freest([w for w in self._bulk() if w.free > 0 and w.slot != self._host])
 
+    def serves_bulk(self, worker: Worker) -> bool:
+        """Whether bulk work that is not to run alone goes to this worker too."""
+        return worker.slot != self._host and worker in self._bulk()
+
     def host(self, wanted: bool) -> Worker | None:
         """The worker that a unit can run alone in, once it is empty. ``wanted`` says whether
         there is such a unit; when not, the slot goes back to the others. It stays the host while

@@ -29,6 +29,10 @@ class Waiting(Generic[T]):
     def __contains__(self, item: T) -> bool:
         return item in self._line(item)
 
+    def has(self, *, store: bool) -> bool:
+        """Whether :meth:`take` would find something."""
+        return bool(self._free) or (store and bool(self._bound))
+
     def add(self, item: T, *, front: bool = False) -> None:
         line = self._line(item)
         line[item] = None
