@@ -35,6 +35,8 @@ def embed(options: Options, texts: tuple[str, ...], npy: Path | None) -> int:
         given = whole.replace("\r\n", "\n").split("\n")
         if given[-1] == "":
             given.pop()
+        if not given:
+            options.output.note("there is no text on standard input")
     refused: InvalidInput | None = None
     with options.thoth() as thoth:
         try:

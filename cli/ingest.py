@@ -48,7 +48,10 @@ def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
                 }
             )
         else:
-            progress.update(at.files_done, at.files, f"{at.chunks_done} chunks")
+            # Files are done when all of them are read, or nearly; chunks show that it goes on.
+            progress.update(
+                at.files_done, at.files, f"{at.chunks_done:,} of {at.chunks:,} chunks read so far"
+            )
 
     with options.thoth() as thoth:
         try:
@@ -56,6 +59,10 @@ def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
                 report = _standard_input(thoth, options.collection, tell)
             else:
                 report = thoth.ingest(paths, options.collection, tell)
+        except KeyboardInterrupt:
+            progress.end()
+            output.note("what is stored stays; the same command goes on where this one stopped")
+            raise
         finally:
             progress.end()
     if events:
@@ -90,6 +97,8 @@ def exit_code(report: IngestReport) -> int:
 def _say(output: Output, report: IngestReport) -> None:
     from thoth_core.client.results import reason_of
 
+    for source, note in report.notes:
+        output.note(f"note: {source}: {note}")
     for source, error in report.failed:
         output.warn(f"failed: {source}: {reason_of(error)}")
     output.line(

@@ -51,13 +51,21 @@ def start(options: Options, foreground: bool, keep_damaged: bool) -> int:
 
 @supervisor.command()
 @click.option("--fast", is_flag=True, help="Do not finish what is under way.")
+@click.option("--if-running", is_flag=True, help="It is no error that there is none.")
 @common
 @click.pass_obj
-def stop(options: Options, fast: bool) -> None:
+def stop(options: Options, fast: bool, if_running: bool) -> None:
     """Stop the service; returns when all its processes have ended and its locks are free."""
-    from thoth_core.client.stopping import stop_service
+    from thoth_core.client.stopping import nobody_is_there, stop_service
 
-    pid = stop_service(options.settings(), fast=fast, timeout=STOP_SECONDS)
+    settings = options.settings()
+    if if_running and nobody_is_there(settings):
+        if options.output.json:
+            options.output.document({"state": "stopped", "pid": None})
+        else:
+            options.output.note("no service was running")
+        return
+    pid = stop_service(settings, fast=fast, timeout=STOP_SECONDS)
     if options.output.json:
         options.output.document({"state": "stopped", "pid": pid})
     else:

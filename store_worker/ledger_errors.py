@@ -93,6 +93,6 @@ def damaged(path: Path, cause: str, *, gone: bool = False) -> LedgerDamaged:
     return LedgerDamaged(
         f"the ledger is gone: {path}" if gone else f"the ledger is damaged: {path}",
         cause=cause,
-        fix=f"put a backup in its place, or: thoth-supervisor stop; {way}",
+        fix=f"put a backup in its place, or: thoth-supervisor stop --if-running; {way}",
         path=str(path),
     )

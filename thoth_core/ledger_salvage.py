@@ -147,7 +147,7 @@ def _way_out(folder: Path) -> str:
     folder = folder.absolute()
     moved = [shlex.quote(str(each)) for each in (folder, Path(f"{folder}.damaged"))]
     index = shlex.quote(f"{folder}.damaged/chroma")
-    return f"thoth-supervisor stop; mv {' '.join(moved)}; thoth rescue {index}"
+    return f"thoth-supervisor stop --if-running; mv {' '.join(moved)}; thoth rescue {index}"
 
 
 def _collections(db: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -105,7 +105,10 @@ def test_a_start_says_what_is_wrong_and_leaves_all_as_it_is(
         assert done.returncode == 1, done.stderr
         assert f"error: {says}: {path}" in done.stderr
         assert "cause: " in done.stderr
-        assert "fix: put a backup in its place, or: thoth-supervisor stop; " in done.stderr
+        assert (
+            "fix: put a backup in its place, or: thoth-supervisor stop --if-running; "
+            in done.stderr
+        )
         assert "Traceback" not in done.stderr
     assert hashes(service) == before
     assert service.processes() == []

@@ -17,6 +17,7 @@ from cli.run import run
 from tests.unit.fake_service import FakeService, Reply, embed_handler, private_settings, result
 from thoth_core import Settings
 from thoth_core.errors import AuthenticationFailed, ModelMismatch
+from thoth_core.locks import FileLock
 from thoth_core.wire import Message, error_message
 
 
@@ -254,6 +255,7 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
             "reused": 0,
             "windowed": 0,
             "tokens": 1,
+            "notes": [],
         }
         code, out, err = thoth("ingest", str(tmp_path), "/nowhere/b.txt")
         assert code == 3
@@ -263,6 +265,46 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
     events = [json.loads(line) for line in out.splitlines()]
     assert events[-1]["event"] == "done"
     assert {e["event"] for e in events[:-1]} == {"progress"}
+
+
+def test_ingest_says_of_a_file_what_may_not_be_as_meant(
+    settings: Settings, thoth: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "old.txt").write_bytes("Grüße aus Köln".encode("cp1252"))
+    (tmp_path / "utf8.txt").write_text("Grüße aus Köln")
+    with FakeService(settings, store):
+        code, _, err = thoth("ingest", str(tmp_path))
+        assert code == 0
+        assert err.splitlines()[-2:] == [
+            f"note: {tmp_path}/empty.txt: there is no text in it",
+            f"note: {tmp_path}/old.txt: it is no UTF-8, and was read as Windows-1252",
+        ]
+        notes = json.loads(thoth("ingest", str(tmp_path), "--json")[1])["notes"]
+    assert [Path(each["source"]).name for each in notes] == ["empty.txt", "old.txt"]
+
+
+def test_an_ingest_that_is_interrupted_says_that_the_same_one_goes_on(
+    settings: Settings, thoth: Any, tmp_path: Path
+) -> None:
+    import threading
+
+    (tmp_path / "a.txt").write_text("Some words.")
+
+    def interrupt(message: Message, reply: Reply) -> None:
+        if message.kind == "add":
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        else:
+            store(message, reply)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with FakeService(settings, interrupt):
+            code, _, err = thoth("ingest", str(tmp_path))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert code == 130
+    assert "what is stored stays; the same command goes on where this one stopped" in err
 
 
 def test_housekeeping_commands_say_what_they_did(settings: Settings, thoth: Any) -> None:
@@ -349,6 +391,14 @@ def test_status_exits_with_0_when_answered_and_1_when_checked_and_unhealthy(
 def test_stopping_what_does_not_run_ends_with_4(settings: Settings, supervisor: Any) -> None:
     code, _, err = supervisor("stop")
     assert code == 4 and "thoth-supervisor start" in err
+    code, out, err = supervisor("stop", "--if-running")
+    assert (code, out, err) == (0, "", "no service was running\n")
+    assert json.loads(supervisor("stop", "--if-running", "--json")[1])["pid"] is None
+    # One that starts or is stuck is there: to call it stopped would be wrong.
+    lock = FileLock(settings.service_dir / "lock")
+    assert lock.acquire()
+    assert supervisor("stop", "--if-running")[0] == 4
+    lock.release()
 
 
 def test_logs_show_the_last_lines_of_each_file(settings: Settings, supervisor: Any) -> None:

@@ -171,6 +171,9 @@ class Ingest:
             tokenizer=encoding,
             markdown=document.markdown,
         )
+        note = document.note or ("" if chunks else "there is no text in it")
+        if note:
+            self._report.notes.append((document.source, note))
         self._begun()
         file = file_of(self._collection, document.source, state, known is not None, chunks)
         self._read += len(chunks)

@@ -118,7 +118,8 @@ class IngestProgress:
 class IngestReport:
     """What became of the files of an ingest. ``failed`` has (source, error) for each that was not
     taken in whole; ``unchanged`` counts besides what had not changed what another ingest, which
-    began later, stored meanwhile; ``chunks`` counts those of new and changed files."""
+    began later, stored meanwhile; ``chunks`` counts those of new and changed files. ``notes`` has
+    (source, what to know of it) for files that were taken and may not be as meant."""
 
     new: int = 0
     changed: int = 0
@@ -131,6 +132,7 @@ class IngestReport:
     reused: int = 0
     windowed: int = 0
     tokens: int = 0
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The documented JSON form, without its ``schema_version``."""
@@ -148,6 +150,7 @@ class IngestReport:
             "reused": self.reused,
             "windowed": self.windowed,
             "tokens": self.tokens,
+            "notes": [{"source": source, "note": note} for source, note in self.notes],
         }
 
 

@@ -43,6 +43,11 @@ def stop_service(settings: Settings, *, fast: bool, timeout: float) -> int:
     return pids[0] if pids else 0
 
 
+def nobody_is_there(settings: Settings) -> bool:
+    """Whether no service runs, starts or ends: its locks are free."""
+    return all(holder(lock) is None for lock in (lock_path(settings), settings.data_dir / "lock"))
+
+
 def processes(status: Mapping[str, Any]) -> list[int]:
     """The pids in a status, the supervisor's first."""
     found = [status.get("pid"), *(w.get("pid") for w in status.get("workers") or ())]

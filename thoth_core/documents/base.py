@@ -29,11 +29,13 @@ _NOT_FORMATS = frozenset({"base", "discover", "decoding"})
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The text of a file, its line ends all ``\\n``. ``title`` may be empty."""
+    """The text of a file, its line ends all ``\\n``. ``title`` may be empty; ``note`` is what
+    whoever wrote the file should know of how it was read."""
 
     text: str
     markdown: bool = False
     title: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Document:
     content_hash: str
     markdown: bool
     title: str
+    note: str = ""
 
 
 @cache
@@ -102,6 +105,7 @@ def read_document(path: Path | str) -> Document:
         content_hash=hashlib.sha256(data).hexdigest(),
         markdown=content.markdown,
         title=content.title,
+        note=content.note,
     )
 
 

@@ -45,19 +45,27 @@ _CONTROL_SHARE = 0.01
 #: Of the bytes of one parity, how many must be zero for UTF-16 without a mark.
 _ZERO_SHARE = 0.4
 _SAMPLE = 64 * 1024
+_GUESS = "it is no UTF-8, and was read as {}"
 
 
 def decode(data: bytes) -> str:
     """The text in ``data`` with line ends ``\\n``. :class:`InvalidInput`, whose ``reason`` says
     what it is, if it is no text."""
-    return _decode(data).replace("\r\n", "\n").replace("\r", "\n")
+    return decode_noted(data)[0]
 
 
-def _decode(data: bytes) -> str:
+def decode_noted(data: bytes) -> tuple[str, str]:
+    """As :func:`decode`, and what whoever wrote the file should know: empty where its encoding is
+    certain."""
+    text, note = _decode(data)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), note
+
+
+def _decode(data: bytes) -> tuple[str, str]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             try:
-                return _no_zero(data[len(mark) :].decode(encoding))
+                return _no_zero(data[len(mark) :].decode(encoding)), ""
             except UnicodeDecodeError as problem:
                 place = problem.start + len(mark)
                 raise _refusal(f"its mark says {encoding}, byte {place} does not fit") from problem
@@ -69,19 +77,19 @@ def _decode(data: bytes) -> str:
         text = _unmarked_utf16(data)
         if text is None:
             raise _refusal(f"it is binary: a zero byte at {zero}")
-        return text
+        return text, ""
     if _too_many(data, _CONTROLS):
         raise _refusal("it is binary: it is full of control characters")
     try:
-        return data.decode()
+        return data.decode(), ""
     except UnicodeDecodeError as problem:
         if _too_many(data, _CONTROLS + _LATIN_CONTROLS):
             reason = f"it is binary: byte {problem.start} is no UTF-8, and it is no Latin-1 either"
             raise _refusal(reason) from problem
     try:
-        return data.decode("cp1252")
+        return data.decode("cp1252"), _GUESS.format("Windows-1252")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return data.decode("latin-1"), _GUESS.format("Latin-1")
 
 
 def _no_zero(text: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from thoth_core.documents.base import Content, Format
-from thoth_core.documents.decoding import decode
+from thoth_core.documents.decoding import decode_noted
 
 
 def read(data: bytes) -> Content:
-    return Content(decode(data))
+    text, note = decode_noted(data)
+    return Content(text, note=note)
 
 
 FORMAT = Format(
