@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test damage-table chaos-store bench-store check clean
+.PHONY: install demo test damage-table chaos chaos-store bench-store check clean
 
 install: $(STAMP)
 
@@ -26,6 +26,10 @@ test: install
 # Every damage that an index of 5,000 chunks can have, and what stock Chroma makes of it: ten minutes.
 damage-table: install
 	THOTH_DAMAGE_TABLE=full $(BIN)/python -m pytest -rP tests/integration/test_store_damage_table.py
+
+# Three hundred faults of all kinds, supervisor and clients among them, under load: nine minutes.
+chaos: install
+	$(BIN)/python -m tests.chaos.service
 
 # Two hundred deaths of the store and its index under load, and Chroma alone beside it: ten minutes.
 chaos-store: install

@@ -23,20 +23,26 @@ _SAME, _AS_NEAR = 1e-6, 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """What an id stands for; ``None`` in its place is an id that is not there."""
+    """What an id stands for; ``None`` in its place is an id that is not there. A ``vector`` that is
+    None is one that nobody knows."""
 
     text: str | None
     metadata: Mapping[str, object]
-    vector: Vector
+    vector: Vector | None
 
     def same(self, other: Chunk | None) -> bool:
         return (
             other is not None
             and self.text == other.text
             and dict(self.metadata) == dict(other.metadata)
-            and self.vector.shape == other.vector.shape
-            and bool(np.allclose(self.vector, other.vector, rtol=0, atol=_SAME))
+            and _alike(self.vector, other.vector)
         )
+
+
+def _alike(one: Vector | None, other: Vector | None) -> bool:
+    if one is None or other is None:
+        return True
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=0, atol=_SAME))
 
 
 @dataclass(eq=False)
@@ -110,7 +116,8 @@ class Book:
     def last_vectors(self, id: str) -> list[Vector]:
         """Those that it had, newest first."""
         chunks = [each.states[id] for each in reversed(self._calls.get(id, []))]
-        return [each.vector for each in chunks if each is not None]
+        vectors = [each.vector for each in chunks if each is not None]
+        return [vector for vector in vectors if vector is not None]
 
 
 @dataclass(frozen=True)

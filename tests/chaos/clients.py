@@ -10,14 +10,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from embed_worker.engines.fake import hashed_vector
 from tests.chaos.book import Book, Chunk, Vector
+from tests.chaos.contents import Contents, How, Made
 from thoth_core import Thoth
 from thoth_core.client.results import Hit, Row
 from thoth_core.errors import ThothError
@@ -54,6 +54,8 @@ class ChaosClient(threading.Thread):
         connect: Callable[[], Thoth],
         book: Book,
         stop: threading.Event,
+        contents: Contents | None = None,
+        life: int = 0,
     ) -> None:
         super().__init__(name=f"client-{number}", daemon=True)
         self.told = Told()
@@ -62,8 +64,9 @@ class ChaosClient(threading.Thread):
         self._connect = connect
         self._book = book
         self._halt = stop
-        self._chance = random.Random(f"{seed}-{number}")
-        self._vectors = np.random.default_rng([seed, number])
+        self._chance = random.Random(f"{seed}-{number}-{life}")
+        self._contents = contents or Contents(DIMENSION)
+        self._life = life
         self._writes = 0
         self._own = [f"c{number}-{n}" for n in range(OWN)]
         self._shared = [f"all-{n}" for n in range(SHARED)]
@@ -106,26 +109,14 @@ class ChaosClient(threading.Thread):
     def _some(self, ids: Sequence[str], most: int) -> list[str]:
         return self._chance.sample(ids, self._chance.randint(1, most))
 
-    def _chunks(self, ids: Sequence[str], *, embedded: bool) -> dict[str, Chunk | None]:
+    def _chunks(self, ids: Sequence[str], *, embedded: bool) -> Mapping[str, Chunk | None]:
         """New ones, no two of which are alike. Keys of the metadata come and go, and so do texts,
         of all rows of a call that has its own vectors."""
         self._writes += 1
         textless = not embedded and self._chance.random() < 0.1
-        made: dict[str, Chunk | None] = {}
-        for id in ids:
-            words = self._chance.choices(("ferry", "kettle", "lantern", "harbour"), k=8)
-            text = f"client {self._number} write {self._writes} id {id} {' '.join(words)}"
-            metadata: dict[str, object] = {"write": f"{self._number}-{self._writes}"}
-            if self._chance.random() < 0.5:
-                metadata[self._chance.choice("abc")] = self._chance.random()
-            if embedded:
-                made[id] = Chunk(text, metadata, hashed_vector(text, DIMENSION))
-            else:
-                vector = self._vectors.normal(size=DIMENSION)
-                vector /= np.linalg.norm(vector)
-                there = None if textless else text
-                made[id] = Chunk(there, metadata, vector.astype(np.float32))
-        return made
+        how = How.EMBEDDED if embedded else How.TEXTLESS if textless else How.OWN
+        name = f"{self._number}-{self._life}-{self._writes}"
+        return self._contents.states(name, [*ids], how)
 
     def _write(self, ids: Sequence[str], *, embedded: bool) -> None:
         states = self._chunks(ids, embedded=embedded)
@@ -223,7 +214,11 @@ class ChaosClient(threading.Thread):
                 self.told.wrong.append(f"get: {id} is not what was acknowledged")
 
     def _search(self) -> None:
-        self._look(lambda _: True, lambda chunk: self._thoth.search(chunk.vector, 5, **_THERE))
+        def find(chunk: Chunk) -> list[Hit]:
+            assert chunk.vector is not None
+            return self._thoth.search(chunk.vector, 5, **_THERE)
+
+        self._look(lambda chunk: chunk.vector is not None, find)
 
     def _query(self) -> None:
         self._look(_embedded, lambda chunk: self._thoth.query(chunk.text or "", 5, **_THERE))
@@ -247,9 +242,7 @@ class ChaosClient(threading.Thread):
 
 
 def _embedded(chunk: Chunk) -> bool:
-    return chunk.text is not None and bool(
-        np.allclose(chunk.vector, hashed_vector(chunk.text, DIMENSION), atol=1e-6)
-    )
+    return isinstance(chunk, Made) and chunk.how is How.EMBEDDED
 
 
 def as_chunk(row: Row) -> Chunk:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import signal
 import sqlite3
@@ -12,9 +11,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from tests.chaos.processes import index_process_of, send
 from tests.support.damage import DAMAGES
 from tests.support.service import RealService
 from thoth_core.client.control import control
@@ -119,8 +118,8 @@ class Killer:
             store = self.look()
             pid = store.get("pid")
             if pid and process == "index":
-                pid = _child_of(pid)
-            if pid and _signal(pid, chosen, str(self._service.root)):
+                pid = index_process_of(pid)
+            if pid and send(pid, chosen, str(self._service.root)):
                 at = store["index_state"] or "none yet"
                 self.kills.by[process, chosen.name, at] += 1
                 self._in_a_row += process == "index"
@@ -150,32 +149,3 @@ class Killer:
                 self.kills.damages[name] += 1
         finally:
             lock.release()
-
-
-def _child_of(parent: int) -> int | None:
-    """The index process of a store worker, sooner than ``status`` tells of it."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                line = (entry / "cmdline").read_bytes()
-                if int(fields[1]) == parent and b"store_worker.index_process" in line:
-                    return int(entry.name)
-    return None
-
-
-def _signal(pid: int, number: signal.Signals, mark: str) -> bool:
-    """Send it, if the process lives and has ``mark`` in its environment."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        if mark.encode() not in Path(f"/proc/{pid}/environ").read_bytes():
-            return False
-        signal.pidfd_send_signal(handle, number)
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
-    return True

@@ -24,10 +24,12 @@ import numpy as np
 
 from store_worker.faults import INDEX_ABORT
 from tests.chaos import generations, plain
-from tests.chaos.book import Book, Chunk, Hit, Seen, Vector, Verdict, check
-from tests.chaos.clients import COLLECTION, DIMENSION, ChaosClient, Told, as_chunk
+from tests.chaos.book import Book, Chunk, Vector, check
+from tests.chaos.clients import COLLECTION, DIMENSION, ChaosClient, Told
 from tests.chaos.generations import Reembedding
 from tests.chaos.killer import Killer, Kills
+from tests.chaos.looking import seen_in
+from tests.chaos.table import line, verdict_table
 from tests.support.service import RealService, wait_for
 from thoth_core import Thoth
 from thoth_core.errors import ThothError
@@ -36,8 +38,6 @@ CLIENTS = 4
 #: Seconds: a kill may take so many on average; until the last call has ended, and until the index
 #: is healthy, after the last kill. Between two collections that are embedded anew.
 A_KILL, LAST_CALLS, HEALED, PAUSE = 5.0, 90.0, 180.0, 45.0
-#: Of the ids that are gone so many are looked for, by the vectors that they had last.
-GONE = 300
 ABORTS = "the-row-that-no-index-takes"
 
 
@@ -101,9 +101,9 @@ class Run:
             told = _together(clients)
             rows = _table(killer.kills, told, time.monotonic() - started)
             if reembedding is not None:
-                rows.append(_line("collections embedded anew", len(reembedding.done)))
-                rows.append(_line("compactions", reembedding.compactions))
-                rows.append(_line("  errors of either", dict(reembedding.errors) or 0))
+                rows.append(line("collections embedded anew", len(reembedding.done)))
+                rows.append(line("compactions", reembedding.compactions))
+                rows.append(line("  errors of either", dict(reembedding.errors) or 0))
             rows += self._compare(service, killer)
             print("\n".join(rows), flush=True)
             self._problems += sorted(set(told.wrong))[:20]
@@ -193,12 +193,12 @@ class Run:
             report = thoth.verify()
             if report["findings"] or report["differing"]:
                 self._problems.append(f"verify: {report}")
-            seen = self._seen(thoth, self.book, COLLECTION)
+            seen = seen_in(thoth, self.book, COLLECTION, self._seed)
             if thoth.count(COLLECTION) != len(seen.rows):
                 self._problems.append(f"{thoth.count(COLLECTION)} are counted")
             for name in [] if self._short else generations.names():
                 book = generations.book_of(name, DIMENSION)
-                wrong = check(book, self._seen(thoth, book, name)).problems()
+                wrong = check(book, seen_in(thoth, book, name, self._seed)).problems()
                 self._problems += [f"{name}: {each}" for each in wrong]
             expected = {COLLECTION, *([] if self._short else generations.names())}
             if (there := {each.name for each in thoth.collections()}) != expected:
@@ -208,24 +208,8 @@ class Run:
         verdict = check(self.book, seen)
         self._problems += verdict.problems()
         self._seen_rows = dict(seen.rows)
-        lines = _verdict_table(self.book, verdict, len(seen.rows), healed_after)
-        return [*lines, _line("left out of the index", len(self._unindexed))]
-
-    def _seen(self, thoth: Thoth, book: Book, collection: str) -> Seen:
-        rows = [(row.id, as_chunk(row)) for row in _all_rows(thoth, collection)]
-        there = dict(rows)
-
-        def hits(vector: Vector) -> list[Hit]:
-            found = thoth.search(vector, k=3, collection=collection)
-            return [Hit(hit.id, hit.score) for hit in found]
-
-        gone = [id for id in book.ids() if id not in there]
-        chosen = random.Random(self._seed).sample(gone, min(GONE, len(gone)))
-        return Seen(
-            rows,
-            {id: hits(chunk.vector) for id, chunk in there.items()},
-            [(id, hits(each)) for id in chosen for each in book.last_vectors(id)[:1]],
-        )
+        lines = verdict_table(self.book, verdict, len(seen.rows), healed_after)
+        return [*lines, line("left out of the index", len(self._unindexed))]
 
     def _judge(self, kills: Kills) -> None:
         if kills.most_aside > 1:
@@ -243,18 +227,9 @@ class Run:
             "vectors": [each.vector.tolist() for each in rows.values()],
         }
         wrong = plain.look(Path(service.settings().data_dir / "chroma"), told)
-        print(_line("a stock client, after stop", wrong or f"finds all {len(rows):,}"), flush=True)
+        print(line("a stock client, after stop", wrong or f"finds all {len(rows):,}"), flush=True)
         if wrong:
             self._problems.append(f"a stock client: {wrong}")
-
-
-def _all_rows(thoth: Thoth, collection: str) -> list[Any]:
-    found: list[Any] = []
-    while True:
-        some = thoth.get(limit=500, offset=len(found), include=["vectors"], collection=collection)
-        found += some
-        if len(some) < 500:
-            return found
 
 
 def _unit(vector: np.ndarray[Any, Any]) -> Vector:
@@ -278,46 +253,26 @@ def _together(clients: list[ChaosClient]) -> Told:
 # -- the table ----------------------------------------------------------------------------------
 
 
-def _line(name: str, value: object) -> str:
-    return f"{name:34} {value}"
-
-
 def _table(kills: Kills, told: Told, seconds: float) -> list[str]:
-    lines = ["", _line("seconds", f"{seconds:.0f}"), _line("kills", kills.done)]
+    lines = ["", line("seconds", f"{seconds:.0f}"), line("kills", kills.done)]
     lines += [
-        _line(f"  {process} by {name}, index {at}", n)
+        line(f"  {process} by {name}, index {at}", n)
         for (process, name, at), n in sorted(kills.by.items())
     ]
-    lines += [_line("damages done besides", sum(kills.damages.values()))]
-    lines += [_line(f"  {name}", n) for name, n in sorted(kills.damages.items())]
-    lines += [_line("new indexes begun", len(kills.begun))]
+    lines += [line("damages done besides", sum(kills.damages.values()))]
+    lines += [line(f"  {name}", n) for name, n in sorted(kills.damages.items())]
+    lines += [line("new indexes begun", len(kills.begun))]
     for reason, n in sorted(Counter(kills.begun).items()):
-        lines.append(_line(f"  {n} times", reason))
-    lines += [_line("folders aside at one time, at most", kills.most_aside)]
-    lines += [_line("calls that were answered", sum(told.calls.values()))]
+        lines.append(line(f"  {n} times", reason))
+    lines += [line("folders aside at one time, at most", kills.most_aside)]
+    lines += [line("calls that were answered", sum(told.calls.values()))]
     lines += [
-        _line(f"  {name}", f"{n:,}, the longest {told.longest[name]:.1f} s")
+        line(f"  {name}", f"{n:,}, the longest {told.longest[name]:.1f} s")
         for name, n in sorted(told.calls.items())
     ]
-    lines += [_line("calls that ended in an error", dict(told.errors) or 0)]
-    lines += [_line(f"rows {name}", f"{n:,}") for name, n in sorted(told.rows.items())]
-    lines += [_line("answers that cannot be right", len(told.wrong))]
-    return lines
-
-
-def _verdict_table(book: Book, verdict: Verdict, rows: int, healed: float) -> list[str]:
-    lines = [
-        _line("seconds until healthy", f"{healed:.1f}"),
-        _line("writes acknowledged", f"{book.acknowledgements():,}"),
-        _line("ids ever written", f"{len(book.ids()):,}"),
-        _line("of which may be more than one thing", verdict.uncertain),
-        _line("chunks there", f"{rows:,}"),
-        _line("found by their own vectors", f"{verdict.found:,} of {verdict.asked:,}"),
-        _line("  not, but something as near", verdict.explained),
-    ]
-    for name, ids in vars(verdict).items():
-        if isinstance(ids, list):
-            lines.append(_line(name.replace("_", " "), len(ids)))
+    lines += [line("calls that ended in an error", dict(told.errors) or 0)]
+    lines += [line(f"rows {name}", f"{n:,}") for name, n in sorted(told.rows.items())]
+    lines += [line("answers that cannot be right", len(told.wrong))]
     return lines
 
 
@@ -327,7 +282,7 @@ def _plain_table(ends: list[plain.End]) -> list[str]:
         what = end.wrong or "still well"
         lines.append(f"  after {end.kills} kills, {end.rows:,} rows acknowledged: {what}")
     bricked = sum(1 for end in ends if end.wrong)
-    lines.append(_line("  of no use any more", f"{bricked} of {len(ends)} directories"))
+    lines.append(line("  of no use any more", f"{bricked} of {len(ends)} directories"))
     return lines
 
 

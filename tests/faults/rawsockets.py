@@ -41,6 +41,14 @@ class Peer:
             self.drain()
             assert self.socket.poll(PATIENCE * 1000, sockets.POLLOUT), "nobody reads there"
 
+    def offer(self, frames: Sequence[Frame]) -> bool:
+        """As :meth:`send`; False if nobody reads, because the other end has died."""
+        while sockets.send(self.socket, frames) is not sockets.Sent.SENT:
+            self.drain()
+            if self._lost.poll(0) or not self.socket.poll(1000, sockets.POLLOUT):
+                return False
+        return True
+
     def drain(self) -> None:
         while sockets.receive(self.socket) is not None:
             pass
