@@ -23,11 +23,17 @@ from thoth_core.client.locate import wait_for_end
 
 #: Seconds that a process to end is waited for; that the processes of a killed supervisor may take
 #: to be gone on a busy machine, and the next one to answer.
-PATIENCE, GONE, BACK = 20.0, 15.0, 90.0
+PATIENCE, GONE, BACK = 60.0, 15.0, 90.0
 #: A stopped process goes on after so many seconds, the longest less than what a worker may take.
 STOPPED = (0.3, 2.5)
+#: So many workers of one slot in a row may be ended before they were ready. Five that did no work
+#: are given up by the service, as they should be, and all calls that need them refused.
+BEFORE_READY = 2
 #: Frames of garbage that are sent at once.
 FRAMES = 200
+
+
+EMBED = ("embed-interactive", "embed-bulk-1", "embed-bulk-2")
 
 
 class Faults:
@@ -49,6 +55,8 @@ class Faults:
         self._slow = ThreadPoolExecutor(4, thread_name_prefix="fault")
         self._pending: list[Future[None]] = []
         self._lock = threading.Lock()
+        #: Of each slot, how many were ended before they were ready since one was.
+        self._early: Counter[str] = Counter()
 
     def run(self, kinds: Sequence[str], seconds: float, until: float) -> None:
         """One after the other, spread over ``seconds``; none that begins after the clock says
@@ -85,7 +93,7 @@ class Faults:
             self._later(kind, self._poisoner.send, kind, self._chance.randrange(10**6))
         else:
             number = signal.Signals[what]
-            wait_for(lambda: self._signal(target, number), PATIENCE, f"{kind}: there is one")
+            wait_for(lambda: self._end(target, number), PATIENCE, f"{kind}: there is one")
             self._count(kind)
 
     def _count(self, kind: str) -> None:
@@ -101,22 +109,31 @@ class Faults:
 
     # -- processes ----------------------------------------------------------------------------
 
-    def _pid(self, target: str) -> int | None:
+    def _slot(self, target: str) -> str:
+        return "store" if target != "embed worker" else self._chance.choice(EMBED)
+
+    def _pid(self, target: str, slot: str) -> int | None:
         if target == "client":
             return self._chance.choice([*self._herd.pids().values()])
         if target == "supervisor":
             return self._watcher.pids[-1] if self._watcher.pids else None
-        if target == "embed worker":
-            return self._watcher.pid_of(
-                self._chance.choice(["embed-interactive", "embed-bulk-1", "embed-bulk-2"])
-            )
-        store = self._watcher.pid_of("store")
-        return index_process_of(store) if store and target == "index process" else store
+        pid = self._watcher.pid_of(slot)
+        return index_process_of(pid) if pid and target == "index process" else pid
 
-    def _signal(self, target: str, number: signal.Signals) -> int | None:
+    def _signal(self, target: str, number: signal.Signals, slot: str = "") -> int | None:
         """The pid that got it; None if there was none just now."""
-        pid = self._pid(target)
+        pid = self._pid(target, slot or self._slot(target))
         return pid if pid and send(pid, number, self._mark) else None
+
+    def _end(self, target: str, number: signal.Signals) -> bool:
+        slot = self._slot(target)
+        if target == "index process":
+            return self._signal(target, number, slot) is not None
+        early = 0 if self._watcher.ready(slot) else self._early[slot] + 1
+        if early > BEFORE_READY or not self._signal(target, number, slot):
+            return False
+        self._early[slot] = early
+        return True
 
     def _stop(self, target: str, seconds: float) -> None:
         pid = wait_for(

@@ -73,10 +73,16 @@ class Watcher(threading.Thread):
 
     def pid_of(self, slot: str) -> int | None:
         """Of the worker that was in this slot a moment ago."""
-        for worker in self._said.get("workers", ()):
-            if worker["name"] == slot and worker["pid"] is not None:
-                return int(worker["pid"])
-        return None
+        pid = self._worker(slot).get("pid")
+        return None if pid is None else int(pid)
+
+    def ready(self, slot: str) -> bool:
+        """Whether it was ready a moment ago."""
+        return self._worker(slot).get("state") in ("READY", "BUSY")
+
+    def _worker(self, slot: str) -> Mapping[str, Any]:
+        found = [each for each in self._said.get("workers", ()) if each["name"] == slot]
+        return found[0] if found else {}
 
     def counters(self) -> Counter[str]:
         """Of all supervisors together."""
