@@ -127,7 +127,7 @@ def test_the_command_says_what_to_do_when_another_model_runs_and_what_it_did(
     assert error["code"] == "model_not_running"
     assert OLD in error["message"] and NEW in error["message"]
     assert error["fix"] == (
-        f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={NEW} thoth-supervisor start;"
+        f"thoth-supervisor stop --if-running; RAG_EMBEDDING_MODEL={NEW} thoth-supervisor start;"
         f" then thoth collections reembed notes --model {NEW}"
     )
     service.stop()

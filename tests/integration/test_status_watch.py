@@ -23,6 +23,14 @@ def service(make_service: Make) -> RealService:
     return make_service(THOTH_EMBED_WORKERS="1")
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell that runs the tests in the background has them, and what they start, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Terminal:
     """A command on a terminal of its own."""
 

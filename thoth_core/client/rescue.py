@@ -208,7 +208,8 @@ class Rescue(Restoring):
             raise ModelNotRunning(
                 f"the service runs {name}, the rescue is told that the vectors are of {model}",
                 cause="a data directory has one service, and that service one model",
-                fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={shlex.quote(model)} "
+                fix="thoth-supervisor stop --if-running; "
+                f"RAG_EMBEDDING_MODEL={shlex.quote(model)} "
                 "thoth-supervisor start; or leave --model out: the vectors then come in as your"
                 " own",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -281,7 +282,8 @@ def check_model(body: Mapping[str, Any], running: Mapping[str, Any] | None) -> N
         raise ModelNotRunning(
             f"the service runs {name}, the call asks for {wanted}",
             cause="a data directory has one service, and that service one model",
-            fix=f"thoth-supervisor stop, then RAG_EMBEDDING_MODEL={wanted} thoth-supervisor start",
+            fix=f"thoth-supervisor stop --if-running; RAG_EMBEDDING_MODEL={shlex.quote(wanted)} "
+            "thoth-supervisor start",
         )
 
 
