@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from store_worker.index_child import Died, IndexChild, Reply
-from store_worker.oom import oom_kills
 from store_worker.recovery_steps import OPENING, Ask
+from thoth_core.oom import oom_kills
 
 #: Seconds after which the index process is called slow; after which it hangs, and is ended; and the
 #: same for what takes long by its nature (Chroma reads its whole log when it opens).
