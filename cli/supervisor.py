@@ -140,6 +140,20 @@ def logs(options: Options, follow: bool, lines: int) -> None:
         follow_logs(options.output, folder, places)
 
 
+@supervisor.command()
+@click.argument("id", required=False)
+@click.option(
+    "-n", "most", default=20, show_default=True, type=click.IntRange(min=0), help="So many of them."
+)
+@common
+@click.pass_obj
+def crashes(options: Options, id: str | None, most: int) -> None:
+    """How workers ended that should not have, the newest first; one in full with its ID."""
+    from cli.crashes import show_crashes
+
+    show_crashes(options.output, options.settings().data_dir, id, most)
+
+
 supervisor.add_command(unit)
 
 

@@ -21,11 +21,14 @@ from embed_worker.kept import KeptVectors
 from thoth_core.errors import Cancelled, ProtocolError, ThothError
 from thoth_core.vectors import to_buffer
 from thoth_core.wire import Buffer, Message, error_message
+from thoth_core.worker.stack_dumps import StepTimer
 
 if TYPE_CHECKING:
     from thoth_core.worker.channel import Channel
 
 BULK_NICENESS = 5
+#: Seconds that one step may take, if the configuration names none.
+UNIT_TIMEOUT = 120.0
 PURPOSES = ("document", "query")
 #: What of a store call is one entry a text.
 ROW_PARALLEL = ("ids", "metadatas", "hashes")
@@ -59,7 +62,9 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
             "threads": engine.threads(),
         }
     )
-    EmbedService(channel, engine).run()
+    settings = config.get("settings") or {}
+    timer = StepTimer(float(settings.get("unit_timeout", UNIT_TIMEOUT)), channel.stacks_fd)
+    EmbedService(channel, engine, timer=timer).run()
 
 
 class _Ended(BaseException):
@@ -69,10 +74,17 @@ class _Ended(BaseException):
 class EmbedService:
     """The loop over one channel and one engine."""
 
-    def __init__(self, channel: Channel, engine: Engine, kept: KeptVectors | None = None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        engine: Engine,
+        kept: KeptVectors | None = None,
+        timer: StepTimer | None = None,
+    ) -> None:
         self._channel = channel
         self._engine = engine
         self._kept = kept if kept is not None else KeptVectors()
+        self._timer = timer
         self._waiting: deque[Message] = deque()
         self._running: Message | None = None
         self._cancelled = False
@@ -137,6 +149,7 @@ class EmbedService:
         self._running, self._cancelled = unit, False
         self._channel.busy = True
         self._channel.send(Message("started", unit.id, unit.attempt))
+        self._begin_step()
         try:
             texts, purpose = _check_unit(unit)
             done = embed_carefully(self._engine, texts, purpose, self._progress, self._channel.log)
@@ -147,15 +160,22 @@ class EmbedService:
         except ThothError as problem:
             self._refuse(unit, problem)
         finally:
+            if self._timer is not None:
+                self._timer.end()
             self._running = None
             self._channel.busy = False
 
     def _progress(self) -> None:
         """A step of the work is done. The one place where a unit that runs can be ended."""
         self._channel.progress()
+        self._begin_step()
         self._read(0)
         if self._cancelled or self._channel.stopping == "stop":
             raise _Ended
+
+    def _begin_step(self) -> None:
+        if self._timer is not None:
+            self._timer.step()
 
     def _answer(self, unit: Message, texts: Sequence[Any], done: Embedded) -> None:
         indices = [i for i in range(len(texts)) if i not in done.errors]

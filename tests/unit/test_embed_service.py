@@ -33,6 +33,7 @@ class MemoryChannel:
         self.incarnation = "w1"
         self.stopping = ""
         self.busy = False
+        self.stacks_fd = 2
         self.log = logging.getLogger("test.embed")
         self.sent: list[Message] = []
         self.stored: list[tuple[str, Message]] = []

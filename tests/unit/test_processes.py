@@ -39,6 +39,25 @@ def test_an_exit_is_blamed_on_the_work_only_when_it_may_be_the_cause(
     assert exit.at == 123.0
 
 
+@pytest.mark.parametrize(
+    ("kernel", "blame", "words"),
+    [
+        (True, True, "probably out of memory"),
+        (False, False, "killed from outside"),
+        (None, False, "killed from outside, or out of memory"),
+    ],
+)
+def test_a_kill_is_blamed_on_the_work_when_the_kernel_counts_it(
+    kernel: bool | None, blame: bool, words: str
+) -> None:
+    exit = describe_exit(-signal.SIGKILL, 0.0, "", kernel)
+    assert exit.blame is blame
+    assert exit.reason.startswith(words)
+    # Our own kills, and other ends, are not the kernel's.
+    assert not describe_exit(-signal.SIGKILL, 0.0, "shutdown", kernel).blame
+    assert describe_exit(-signal.SIGSEGV, 0.0, "", kernel).reason == "segmentation fault"
+
+
 def test_a_real_time_signal_has_a_name_too() -> None:
     assert describe_exit(-40, 0.0, "").signal
 

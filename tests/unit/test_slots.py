@@ -124,9 +124,36 @@ def test_a_worker_that_never_shakes_hands_is_killed_and_counts_as_a_death() -> N
     assert slot.tick(0.0) == [Spawn(slot.name)]
     slot.spawned(0.0)
     assert slot.tick(29.9) == []
-    assert slot.tick(30.0) == [Signal(slot.name, "SIGKILL")]
-    slot.died(30.1, died())
+    assert slot.tick(30.0) == [Signal(slot.name, "SIGUSR1")]
+    assert slot.tick(30.4) == []
+    assert slot.tick(30.5) == [Signal(slot.name, "SIGKILL")]
+    assert slot.before_stopping is State.STARTING
+    slot.died(30.6, died())
     assert slot.deaths == 1
+
+
+def test_a_worker_that_hangs_writes_its_stacks_and_is_killed() -> None:
+    slot = make()
+    start(slot)
+    assert slot.stalled(5.0) == [Signal(slot.name, "SIGUSR1")]
+    assert slot.wakes_at == 5.5
+    assert slot.stalled(5.1) == []
+    assert slot.tick(5.5) == [Signal(slot.name, "SIGKILL")]
+    assert slot.tick(1e9) == []
+    assert slot.before_stopping is State.READY
+    # Its end is a death like any other.
+    assert slot.died(5.6, died()) == [Spawn(slot.name)]
+    assert slot.deaths == 1
+
+
+def test_a_worker_that_hangs_while_the_service_stops_is_not_started_again() -> None:
+    slot = make()
+    start(slot)
+    slot.stalled(5.0)
+    assert slot.stop(5.1, drain=True) == []
+    assert slot.tick(5.5) == [Signal(slot.name, "SIGKILL")]
+    assert slot.died(5.6, died()) == []
+    assert slot.state is State.STOPPED
 
 
 def test_the_operators_restart_ends_the_worker_and_starts_another() -> None:
@@ -143,7 +170,7 @@ def test_a_loop_that_stood_still_makes_no_worker_late() -> None:
     slot.spawned(0.0)
     slot.stood_still(1000.0)
     assert slot.tick(1010.0) == []
-    assert slot.tick(1030.0) == [Signal(slot.name, "SIGKILL")]
+    assert slot.tick(1030.0) == [Signal(slot.name, "SIGUSR1")]
 
 
 @given(

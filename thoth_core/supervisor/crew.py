@@ -7,20 +7,24 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from thoth_core import log_format
 from thoth_core.errors import ThothError, WorkerFailed, from_dict
 from thoth_core.settings import Settings
+from thoth_core.supervisor.deaths import Deaths
 from thoth_core.supervisor.environment import child_environment
 from thoth_core.supervisor.logs import worker_log
-from thoth_core.supervisor.processes import Child
+from thoth_core.supervisor.processes import NO_PROGRESS, Child
 from thoth_core.supervisor.recycling import MB, Bounds, Recycle, Recycling, Seen, Standing
 from thoth_core.supervisor.slots import Action, Exit, Policy, Signal, Slot, Spawn, State, Tell
 from thoth_core.wire import Message
 
 STORE = "store"
+#: Seconds after a pause of the whole service in which no worker is judged by a timer of its own.
+AFTER_PAUSE = 2.0
 
 
 class Crew:
@@ -50,6 +54,8 @@ class Crew:
         self._watch = watch
         self._unwatch = unwatch
         self._log = logging.getLogger("thoth.supervisor")
+        self._deaths = Deaths(settings.data_dir, settings.embedding_model, self._log)
+        self._paused_until = 0.0
         chance = random.random
         self._add(Slot(STORE, "store", "", chance, policy))
         # First, because one worker is enough to answer with.
@@ -125,6 +131,7 @@ class Crew:
     # -- events -------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
+        self._deaths.tick(now)
         for slot in list(self.slots.values()):
             self._carry_out(now, slot.tick(now))
 
@@ -172,6 +179,7 @@ class Crew:
             self._carry_out(now, self.slots[name].stalled(now))
 
     def stood_still(self, gap: float) -> None:
+        self._paused_until = time.monotonic() + AFTER_PAUSE
         for slot in self.slots.values():
             slot.stood_still(gap)
 
@@ -193,22 +201,30 @@ class Crew:
             }
         return Message("config", body=body)
 
-    def ended_child(self, now: float, child: Child) -> Exit:
-        """The child's sentinel said that it is gone."""
+    def ended_child(self, now: float, child: Child, held: Mapping[str, Any]) -> Exit:
+        """The child's sentinel said that it is gone; ``held`` is what it had in hand."""
         slot = self.slots[child.slot]
         self._unwatch(child)
         del self.children[child.slot]
-        self.beats.pop(child.slot, None)
-        exit = child.reap(now, time.time())
+        beat = self.beats.pop(child.slot, {})
+        exit = child.reap(
+            now,
+            time.time(),
+            for_memory=self._deaths.for_memory,
+            paused=now < self._paused_until,
+        )
+        report = self._deaths.report(now, slot, child, exit, held=held, beat=beat)
+        exit = replace(exit, report=report)
         self._log.log(
             logging.INFO if child.ended_by_us and not child.stalled else logging.WARNING,
-            "worker %s (pid %d) ended: %s%s",
+            "worker %s (pid %d) ended: %s%s%s",
             child.slot,
             child.pid,
             exit.reason,
             f" ({exit.signal})" if exit.signal else "",
+            f"; thoth-supervisor crashes {exit.report}" if exit.report else "",
         )
-        if not child.ended_by_us and exit.tail:
+        if exit.report and exit.tail:
             self._log.warning("its last words:\n    %s", "\n    ".join(exit.tail))
         self._carry_out(now, slot.died(now, exit))
         if slot.state is State.FAILED:
@@ -231,7 +247,7 @@ class Crew:
                 self._tell(child, Message(action.kind))
             elif isinstance(action, Signal):
                 child.ended_by_us = slot.ending or (
-                    "made no progress" if child.stalled else "took too long to start"
+                    NO_PROGRESS if child.stalled else "took too long to start"
                 )
                 self._log.warning("sending %s to %s (pid %d)", action.name, child.slot, child.pid)
                 child.signal(action.name)
@@ -254,6 +270,7 @@ class Crew:
             self._log.error("cannot start %s: %s", slot.name, problem)
             self._carry_out(now, slot.spawn_failed(now, f"cannot be started: {problem}"))
             return
+        child.born = now
         self.children[slot.name] = child
         slot.spawned(now)
         self._watch(child)

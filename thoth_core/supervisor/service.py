@@ -18,6 +18,7 @@ from thoth_core.supervisor.board import Quarantined, Stalled, ToClient, ToStore,
 from thoth_core.supervisor.crew import STORE, Crew
 from thoth_core.supervisor.desk import Desk
 from thoth_core.supervisor.dispatch import Dispatch, Limits
+from thoth_core.supervisor.in_flight import held_by
 from thoth_core.supervisor.launch import Announce, Launch
 from thoth_core.supervisor.notify import Notifier
 from thoth_core.supervisor.outbox import Outbox
@@ -40,6 +41,10 @@ LAST_WORDS = 2.0
 GAP = 2.0
 #: Messages taken from one socket before the others have their turn, and seconds spent on them.
 BURST, SHARE = 200, 0.05
+
+
+#: Seconds by which a worker's own timer, which also writes its stacks, comes before ours.
+TIMER_GRACE = 2.0
 
 
 class Service:
@@ -65,7 +70,7 @@ class Service:
             or Limits(
                 queue_bytes=settings.queue_mb * 1024 * 1024,
                 max_text_chars=settings.max_text_chars,
-                unit_timeout=settings.unit_timeout,
+                unit_timeout=settings.unit_timeout + TIMER_GRACE,
             ),
             self._quarantine.quarantine,
         )
@@ -388,7 +393,7 @@ class Service:
     def _worker_ready(self, now: float, child: Child, info: Mapping[str, Any]) -> None:
         slot = self.crew.slots[child.slot]
         slot.ready(now)
-        self.crew.ready_info[child.slot] = info
+        self.crew.ready_info[child.slot] = child.said = info
         self._log.info("worker %s (pid %d) is ready", child.slot, child.pid)
         if slot.state is not State.READY:
             return
@@ -401,7 +406,8 @@ class Service:
 
     def _child_ended(self, now: float, child: Child) -> None:
         self._hear_out(child)
-        exit = self.crew.ended_child(now, child)
+        held = held_by(self.dispatch.board, child.slot, child.incarnation)
+        exit = self.crew.ended_child(now, child, held)
         self._back_out.drop(child.identity)
         # A text that hangs its worker is as bad as one that crashes it: every try costs a worker
         # and THOTH_UNIT_TIMEOUT seconds. So the end that we made of a worker without progress is
@@ -410,7 +416,7 @@ class Service:
         if child.slot == STORE:
             self.dispatch.store_gone(child.incarnation, blame=blame)
         else:
-            ending = Ending(exit.reason, exit.signal, None, exit.at)
+            ending = Ending(exit.reason, exit.signal, child.top_frame, exit.at)
             self.dispatch.worker_gone(child.slot, child.incarnation, blame=blame, ending=ending)
         self._carry_out(now)
 

@@ -62,6 +62,8 @@ class Policy:
     load_limit: float = 600.0
     drain_limit: float = 30.0
     term_after: float = 2.0
+    #: For a worker that hangs to write its stacks.
+    dump_after: float = 0.5
     kill_after: float = 5.0
 
 
@@ -78,6 +80,8 @@ class Exit:
     blame: bool = False
     #: The last lines that it wrote.
     tail: tuple[str, ...] = ()
+    #: The id of its death report; "" if there is none.
+    report: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Tell:
 @dataclass(frozen=True, slots=True)
 class Signal:
     slot: str
-    name: Literal["SIGTERM", "SIGKILL"]
+    name: Literal["SIGUSR1", "SIGTERM", "SIGKILL"]
 
 
 Action = Spawn | Tell | Signal
@@ -117,6 +121,8 @@ class Slot:
         self.role: Role = role
         self.lane: Lane = lane
         self.state = State.BACKOFF
+        #: Where it was when its end began.
+        self.before_stopping = State.BACKOFF
         self.policy = policy or Policy()
         #: Incarnations after the first.
         self.restarts = 0
@@ -237,9 +243,7 @@ class Slot:
         """Its worker hangs: it is killed, and its end is a death like any other."""
         if self.state not in (State.READY, State.DRAINING):
             return []
-        self._enter(State.STOPPING, now)
-        self._said = {"SIGTERM", "SIGKILL"}
-        return [Signal(self.name, "SIGKILL")]
+        return self._end_hung(now)
 
     def restart(self, now: float) -> list[Action]:
         """The operator's restart: clears FAILED, and ends a running process after its work. One
@@ -286,13 +290,20 @@ class Slot:
             self._said.add("SIGKILL")
             return [Signal(self.name, "SIGKILL")]
         # It took too long to start or to load: that is a death like any other.
-        self._enter(State.STOPPING, now)
-        self._said = {"SIGTERM", "SIGKILL"}
-        return [Signal(self.name, "SIGKILL")]
+        return self._end_hung(now)
 
     # -- within -------------------------------------------------------------------------------
 
+    def _end_hung(self, now: float) -> list[Action]:
+        """Let it write its stacks, which needs neither its lock nor its main thread, and kill it.
+        SIGTERM would only ask the loop that hangs."""
+        self._enter(State.STOPPING, now)
+        self._said = {"SIGUSR1", "SIGTERM"}
+        return [Signal(self.name, "SIGUSR1")]
+
     def _enter(self, state: State, now: float) -> None:
+        if state is State.STOPPING and self.state is not state:
+            self.before_stopping = self.state
         self.state = state
         self._since = now
         self._said = set()
@@ -308,6 +319,8 @@ class Slot:
         if self.state is State.STOPPING:
             if "SIGKILL" in self._said:
                 return None
+            if "SIGUSR1" in self._said:
+                return policy.dump_after
             return policy.kill_after if "SIGTERM" in self._said else policy.term_after
         return None
 

@@ -29,7 +29,13 @@ def worker_status(
         "recycling": over,
         "last_exit": None
         if exit is None
-        else {"reason": exit.reason, "signal": exit.signal, "code": exit.code, "at": exit.at},
+        else {
+            "reason": exit.reason,
+            "signal": exit.signal,
+            "code": exit.code,
+            "at": exit.at,
+            "report": exit.report or None,
+        },
     }
     if slot.failure is not None:
         entry["failure"] = dict(slot.failure)

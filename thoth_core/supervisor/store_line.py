@@ -49,6 +49,11 @@ class StoreLine:
         return len(self._urgent) + len(self._rest)
 
     @property
+    def sent(self) -> list[Call]:
+        """The calls that the store has, in the order in which it was asked."""
+        return list(self._sent.values())
+
+    @property
     def in_flight(self) -> int:
         return len(self._sent)
 

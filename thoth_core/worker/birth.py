@@ -19,7 +19,8 @@ EXIT_TERM = 143
 @dataclass(frozen=True, slots=True)
 class Birth:
     """``endpoint`` is the path of the supervisor's socket for workers; ``parent`` its pid;
-    ``death_fd`` the read end of a pipe that ends when the supervisor does."""
+    ``death_fd`` the read end of a pipe that ends when the supervisor does; ``dump_fd`` a file for
+    the stacks of a crash or hang, -1 for standard error."""
 
     role: Literal["embed", "store"]
     slot: str
@@ -27,6 +28,7 @@ class Birth:
     endpoint: str
     parent: int
     death_fd: int
+    dump_fd: int = -1
 
     @property
     def identity(self) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 from thoth_core import sockets
 from thoth_core.errors import ServiceUnavailable, ThothError
+from thoth_core.runtimes import loaded_runtimes
 from thoth_core.sockets import Sent
 from thoth_core.wire import Frame, Message, decode, encode, error_message
 from thoth_core.worker.birth import Birth
@@ -51,6 +52,8 @@ class Channel:
         self.stopping = ""
         self.busy = False
         self.was_ready = False
+        #: Where the stacks of a hang are written.
+        self.stacks_fd = 2
         #: Further figures for the beats.
         self.vitals: dict[str, Any] = {}
         self._birth = birth
@@ -100,7 +103,8 @@ class Channel:
 
     def ready(self, body: Mapping[str, Any]) -> None:
         self.was_ready = True
-        self.send(Message("ready", body=body))
+        own = {"runtimes": loaded_runtimes(), "rss_bytes": resident_bytes()}
+        self.send(Message("ready", body={**body, **own}))
 
     def request_stop(self, how: str = "stop") -> None:
         """From any thread or a signal handler of the main thread."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from thoth_core.wire import Message
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, Birth
 from thoth_core.worker.channel import Channel
+from thoth_core.worker.stack_dumps import write_stacks_to
 
 Serve = Callable[[Channel, Mapping[str, Any]], None]
 
@@ -34,11 +34,12 @@ def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
             "fix: thoth-supervisor start\n"
         )
         return EXIT_BOOT
-    faulthandler.enable()
+    stacks = write_stacks_to(birth.dump_fd)
     log_to_stderr(birth.slot)
     # A terminal's Ctrl-C is for the supervisor; it tells the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(birth)
+    channel.stacks_fd = stacks
     terminated: list[int] = []
 
     def terminate(number: int, frame: object) -> None:

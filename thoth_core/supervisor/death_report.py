@@ -1,0 +1,81 @@
+"""What is known of a worker's end, as one mapping that is kept. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from thoth_core.supervisor.slots import Exit, Slot, State
+from thoth_core.supervisor.stacks import Stacks
+
+SCHEMA_VERSION = 1
+#: Ends that we or somebody else asked for. Any other signal is a crash, whatever was planned.
+ASKED_FOR = frozenset({None, "SIGTERM", "SIGKILL", "SIGINT", "SIGHUP"})
+#: Characters of a line of output that are kept.
+LINE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the supervisor knows besides slot and exit. ``held`` is of ``in_flight.held_by``,
+    ``ready`` what the worker said of itself, ``beat`` its last. ``uptime`` is in seconds."""
+
+    pid: int
+    incarnation: str
+    uptime: float
+    model: str
+    versions: Mapping[str, str]
+    held: Mapping[str, Any] = field(default_factory=dict)
+    ready: Mapping[str, Any] = field(default_factory=dict)
+    beat: Mapping[str, Any] = field(default_factory=dict)
+    output: Sequence[str] = ()
+    stacks: Stacks | None = None
+    stalled: bool = False
+
+
+def is_planned(slot: Slot, exit: Exit, *, stalled: bool) -> bool:
+    """Whether the worker ended because we wanted it to, and as we wanted it to."""
+    return bool(slot.ending) and not stalled and exit.signal in ASKED_FOR
+
+
+def report_id(wall: float, incarnation: str) -> str:
+    """Sorts by time; no two processes have the same."""
+    moment = datetime.fromtimestamp(wall, UTC)
+    return f"{moment:%Y%m%d-%H%M%S}-{incarnation[:6]}"
+
+
+def death_report(id: str, slot: Slot, exit: Exit, facts: Facts) -> dict[str, Any]:
+    """The report, before the slot hears of the death. Every value is plain JSON."""
+    state = slot.before_stopping if slot.state is State.STOPPING else slot.state
+    busy = bool(facts.held.get("units") or facts.held.get("calls"))
+    stacks = facts.stacks
+    said = facts.ready.get("versions")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "id": id,
+        "at": round(exit.at, 3),
+        "worker": slot.name,
+        "role": slot.role,
+        "lane": slot.lane or None,
+        "pid": facts.pid,
+        "incarnation": facts.incarnation,
+        "reason": exit.reason,
+        "signal": exit.signal,
+        "code": exit.code,
+        "stalled": facts.stalled,
+        "state": "BUSY" if busy and state is State.READY else state.value,
+        "uptime_s": round(facts.uptime, 3),
+        "restarts": slot.restarts,
+        "deaths_without_work": slot.deaths,
+        "in_flight": dict(facts.held),
+        "top_frame": str(stacks.top) if stacks is not None and stacks.top is not None else None,
+        "stacks": stacks.to_dict() if stacks is not None else None,
+        "output": [line[:LINE] for line in facts.output],
+        "rss_bytes": facts.beat.get("rss_bytes", facts.ready.get("rss_bytes")),
+        "runtimes": list(facts.ready.get("runtimes") or ()),
+        "model": facts.model if slot.role == "embed" else None,
+        "versions": dict(facts.versions) | (dict(said) if isinstance(said, Mapping) else {}),
+        "failure": dict(slot.failure) if exit.boot_failure and slot.failure else None,
+    }

@@ -1,0 +1,80 @@
+"""Reports of the workers' deaths: looked into, and kept on the disk."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from thoth_core import __version__
+from thoth_core.death_reports import deaths_dir, write_report
+from thoth_core.oom import oom_kills
+from thoth_core.supervisor.death_report import Facts, death_report, is_planned, report_id
+from thoth_core.supervisor.memory_kills import MemoryKills
+from thoth_core.supervisor.processes import Child
+from thoth_core.supervisor.slots import Exit, Slot
+
+
+class Deaths:
+    """``model`` is the name of the embed workers' model."""
+
+    def __init__(self, data_dir: Path, model: str, log: logging.Logger) -> None:
+        self._folder = deaths_dir(data_dir)
+        self._model = model
+        self._log = log
+        self._kills = MemoryKills()
+        self._kills.look(0.0, oom_kills())
+        #: What the last worker of a slot said was wrong, so that a slot which is tried again and
+        #: again does not crowd out all other reports.
+        self._failures: dict[str, Any] = {}
+
+    def tick(self, now: float) -> None:
+        if self._kills.due(now):
+            self._kills.look(now, oom_kills())
+
+    def for_memory(self) -> bool | None:
+        """Whether a kill of just now was the kernel's, for want of memory; None where it does not
+        say."""
+        return self._kills.explains(oom_kills())
+
+    def report(
+        self,
+        now: float,
+        slot: Slot,
+        child: Child,
+        exit: Exit,
+        *,
+        held: Mapping[str, Any],
+        beat: Mapping[str, Any],
+    ) -> str:
+        """Keep a report of this death, unless it was planned; its id, empty if there is none. A
+        disk that is full, or may not be written, costs the report and nothing else."""
+        if is_planned(slot, exit, stalled=child.stalled):
+            return ""
+        failure = slot.failure if exit.boot_failure else None
+        known, self._failures[slot.name] = self._failures.get(slot.name), failure
+        if failure is not None and failure == known:
+            return ""
+        facts = Facts(
+            pid=child.pid,
+            incarnation=child.incarnation,
+            uptime=now - child.born,
+            model=self._model,
+            versions={"thoth": __version__, "python": platform.python_version()},
+            held=held,
+            ready=child.said,
+            beat=beat,
+            output=tuple(child.tail),
+            stacks=child.stacks,
+            stalled=child.stalled,
+        )
+        id = report_id(exit.at, child.incarnation)
+        try:
+            write_report(self._folder, death_report(id, slot, exit, facts))
+        except Exception as problem:
+            # The report is about a death; it must not be the cause of one more.
+            self._log.error("the report of this death could not be kept: %s", problem)
+            return ""
+        return id
