@@ -25,6 +25,11 @@ COMMANDS = {
     "import": ("cli.transfer", "import_", "Bring in what export wrote."),
     "rescue": ("cli.rescue", "rescue", "Bring in a Chroma directory, healthy or damaged."),
     "salvage": ("cli.salvage", "salvage", "Save what is left of a damaged ledger."),
+    "quarantine": (
+        "cli.quarantine",
+        "quarantine",
+        "Texts that crash the model: list, clear, retry.",
+    ),
     "delete": ("cli.delete", "delete", "Delete chunks by id or by filter."),
     "config": ("cli.config", "config", "Show the settings and where they come from."),
 }

@@ -57,6 +57,10 @@ def test_a_text_that_always_hangs_its_worker_is_given_up_and_the_others_are_embe
             thoth.embed(["fine", text, "fine too"])
         assert caught.value.indices == [1]
         assert np.isfinite(caught.value.partial[[0, 2]]).all()
+        # It is remembered as one that crashes is: no worker has it again.
+        with pytest.raises(PoisonInput):
+            thoth.embed([text], deadline=30)
+        assert status(service)["counters"]["texts_barred"] == 1
     exits = [w["last_exit"] for w in status(service)["workers"] if w["last_exit"]]
     assert exits
     assert {exit["reason"] for exit in exits} == {"made no progress"}

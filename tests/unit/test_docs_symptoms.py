@@ -10,14 +10,19 @@ import pytest
 from cli.main import COMMANDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ["exit-code-139", "error-loading-hnsw-index", "link-lists-fill-the-disk"]
+PAGES = [
+    "exit-code-139",
+    "error-loading-hnsw-index",
+    "link-lists-fill-the-disk",
+    "poison-input",
+]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_ends_in_one_command(name: str) -> None:
     lines = (DOCS / f"{name}.md").read_text().rstrip().splitlines()
     assert lines[-2] == ""
-    command = re.fullmatch(r"    thoth (\w+) DIR", lines[-1])
+    command = re.fullmatch(r"    thoth (\w+) (?:DIR|retry KEY)", lines[-1])
     assert command is not None
     assert command[1] in COMMANDS
 
