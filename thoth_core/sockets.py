@@ -60,11 +60,17 @@ def _prepare(socket: Any, hwm: int) -> None:
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
 
 
-def router(ctx: Any, path: Path | str, *, hwm: int = HIGH_WATER_MARK) -> Any:
-    """A ROUTER bound to ``path``. The caller holds the lock that makes the path its own."""
+def router(
+    ctx: Any, path: Path | str, *, hwm: int = HIGH_WATER_MARK, send_hwm: int | None = None
+) -> Any:
+    """A ROUTER bound to ``path``. The caller holds the lock that makes the path its own. ``hwm``
+    bounds the messages of each peer that wait to be read, ``send_hwm`` those for it that wait to be
+    sent (the same if it is None)."""
     Path(path).unlink(missing_ok=True)
     socket = ctx.socket(zmq.ROUTER)
     _prepare(socket, hwm)
+    if send_hwm is not None:
+        socket.setsockopt(zmq.SNDHWM, send_hwm)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     try:
         socket.bind(endpoint(path))

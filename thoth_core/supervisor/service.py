@@ -87,7 +87,8 @@ class Service:
         self._exit_status = 0
         self._context = sockets.context()
         room = settings.service_dir
-        self._front = sockets.router(self._context, room / "front", hwm=256)
+        # An answer may have a megabyte, and a client may read none of them.
+        self._front = sockets.router(self._context, room / "front", hwm=256, send_hwm=64)
         self._control = sockets.router(self._context, room / "control")
         self._back = sockets.router(self._context, room / "back", hwm=256)
         names = [room / name for name in ("lock", "front", "control", "back")]

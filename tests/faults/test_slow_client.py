@@ -1,0 +1,49 @@
+"""A client that asks for much and reads nothing: little waits for it, and it is given up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import Make
+from tests.faults.rawsockets import connected, socket_paths
+from tests.faults.watching import pids, status
+from tests.support.service import wait_for
+from thoth_core import wire
+from thoth_core.ids import new_request_id
+from thoth_core.wire import Message
+
+MB = 1_000_000
+#: Calls that it makes, and the bytes of the answer to each.
+CALLS, TEXTS, DIMENSION = 60, 2048, 1024
+ANSWER = TEXTS * DIMENSION * 4
+
+
+def memory_of(pid: int) -> int:
+    """The most that the process has had at once, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak) * 1024
+
+
+def test_a_client_that_reads_nothing_is_given_up_and_the_others_are_undisturbed(
+    make_service: Make,
+) -> None:
+    service = make_service(f"fake/{DIMENSION}").start()
+    before = pids(service)
+    memory = memory_of(before["supervisor"])
+    front = socket_paths(service)["front"]
+    with service.client() as thoth, connected(front, b"slow", hwm=1) as slow:
+        for _ in range(CALLS):
+            texts = [f"text {n}" for n in range(TEXTS)]
+            slow.send(wire.encode(Message("embed", new_request_id(), body={"texts": texts})))
+        for n in range(5):
+            assert thoth.embed([f"interactive {n}"], deadline=60).shape == (1, DIMENSION)
+            assert thoth.embed([f"bulk {n}"] * 40, deadline=60).shape == (40, DIMENSION)
+            assert thoth.add([f"row {n}"], ids=[str(n)], deadline=60).embedded == 1
+        # Its calls are given up with it; nobody works for what nobody reads.
+        wait_for(lambda: status(service)["queue"]["requests"] == 0, 90, "it is given up")
+        assert thoth.count() == 5
+    grown = memory_of(before["supervisor"]) - memory
+    # Far less than it asked for, and also far less than what libzmq kept before its bound was set.
+    assert grown < CALLS * ANSWER / 2, f"{grown / MB:.0f} MB"
+    assert pids(service) == before
