@@ -30,6 +30,10 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     queue = status.get("queue")
     if isinstance(queue, Mapping):
         lines.append("queue: " + (", ".join(f"{k} {v}" for k, v in queue.items()) or "empty"))
+    counters = status.get("counters")
+    if isinstance(counters, Mapping):
+        counted = [f"{name} {count:,}" for name, count in counters.items() if count]
+        lines.append("counted: " + (", ".join(counted) or "nothing yet"))
     return lines
 
 

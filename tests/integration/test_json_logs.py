@@ -42,6 +42,9 @@ def test_every_line_is_an_object_also_what_a_crash_leaves(make_service: Make) ->
     # The native dump of a crash, which no logger writes; what it had before, which one did.
     assert any("Segmentation fault" in e["message"] and e["logger"] == "output" for e in entries)
     assert any(e["logger"] == "thoth.supervisor" and "is ready" in e["message"] for e in entries)
+    # A worker writes its records as objects itself, and so with their own loggers and levels.
+    assert any(e["worker"] == "store" and e["logger"] == "thoth.store.store" for e in entries)
+    assert any(e["logger"] == "thoth.embed.embed-bulk-1" for e in entries)
     # Many lines, one object: the last words of the one that crashed.
     words = [e for e in entries if e["message"].startswith("its last words:")]
     assert words and "\n" in words[0]["message"]

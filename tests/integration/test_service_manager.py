@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import pids, stopped
+from tests.faults.watching import pids, stopped, wait_until_ready
 from tests.support.service import RealService
 
 #: The watchdog's interval, in seconds: short, since what is seen is that pings stop.
@@ -119,3 +121,26 @@ def test_a_start_that_fails_says_so_by_its_exit_status_and_is_never_ready(
         pass
     assert "READY=1" not in manager.heard
     manager.close()
+
+
+def test_what_the_unit_has_is_enough_to_serve_from_anywhere(make_service: Make) -> None:
+    service = make_service("fake/48", THOTH_EMBED_WORKERS="1", RAG_QA_MODEL='a "b" $c%d')
+    told = json.loads(service.run("thoth-supervisor", "unit", "--json").stdout)
+    lines = [line.partition("=") for line in told["unit"].splitlines()]
+    [command] = [shlex.split(value) for name, _, value in lines if name == "ExecStart"]
+    # Nothing else is in its environment, and its folder is another one.
+    given = [shlex.split(value)[0] for name, _, value in lines if name == "Environment"]
+    environ = dict(each.replace("%%", "%").split("=", 1) for each in given)
+    assert environ["RAG_QA_MODEL"] == 'a "b" $c%d'
+    process = subprocess.Popen(
+        command, env={"HOME": "/nowhere", **environ}, cwd="/", stderr=subprocess.DEVNULL
+    )
+    try:
+        assert wait_until_ready(service)["pid"] == process.pid
+        with service.client() as thoth:
+            assert thoth.embed(["x"]).shape == (1, 48)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()

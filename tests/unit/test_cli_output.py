@@ -89,6 +89,10 @@ def test_a_status_says_how_the_index_is_and_what_is_left_out_of_it():
     }
     row = {"collection": "notes", "id": "x", "reason": "SIGABRT"}
     store = {"chunks": 5000, "index_state": "rebuilding", "index": index, "unindexed": [row]}
+    counted = {"requests_received": 1234, "defects": 0}
+    assert status_lines({"state": "ready", "counters": counted})[1:] == [
+        "counted: requests_received 1,234"
+    ]
     assert status_lines({"state": "ready", "store": store})[1:] == [
         "store: chunks 5000, index_state rebuilding",
         "  index: rebuilding (pid -, 2 restarts, 500 of 5,000 rows, 1,200 changes behind,"

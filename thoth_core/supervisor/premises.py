@@ -6,11 +6,15 @@ to files that are nobody's any more, and call that stored.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from thoth_core.errors import StorageError
+
+#: Seconds between two touches of the files: what cleans up /tmp deletes what is days old.
+TOUCH_EVERY = 3600.0
 
 
 class Premises:
@@ -18,6 +22,16 @@ class Premises:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._known = {path: _identity(path) for path in paths}
+        self._next_touch = 0.0
+
+    def keep(self, now: float) -> None:
+        """Have the files look as new as they are in use. ``now`` is a monotonic time."""
+        if now < self._next_touch:
+            return
+        self._next_touch = now + TOUCH_EVERY
+        for path in self._known:
+            with contextlib.suppress(OSError):
+                os.utime(path)
 
     def lost(self) -> StorageError | None:
         """What is gone, or is another file by now; None while all of it is there."""

@@ -296,6 +296,7 @@ class Service:
             self._begin_stop(now, fast=True)
 
     def _see_that_all_is_there(self, now: float) -> None:
+        self._premises.keep(now)
         problem = self._premises.lost()
         if problem is not None:
             # Nothing that is written from here on would be found again.
