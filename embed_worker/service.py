@@ -90,21 +90,22 @@ class EmbedService:
         self._cancelled = False
 
     def run(self) -> None:
-        """Until ``stop``, or ``drain`` and nothing left to do."""
+        """Until ``stop``, or ``drain`` and nothing left to do: the vectors that it keeps would have
+        to be made again, so what becomes of them is waited for too."""
         while True:
             self._read(None if not self._waiting else 0)
             if self._channel.stopping == "stop":
                 return
             if self._waiting:
                 self._run_unit(self._waiting.popleft())
-            elif self._channel.stopping:
+            elif self._channel.stopping and not self._kept:
                 return
 
     # -- what comes in ------------------------------------------------------------------------
 
     def _read(self, timeout: float | None) -> None:
         """Wait for a message as long as ``timeout`` says, then take all that are there."""
-        delivery = self._channel.receive(timeout)
+        delivery = self._channel.receive(timeout, draining=bool(self._kept))
         while delivery is not None:
             self._take(delivery.message)
             delivery = self._channel.receive(0)

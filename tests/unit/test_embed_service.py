@@ -42,10 +42,13 @@ class MemoryChannel:
         self.at_step: dict[int, Callable[[], None]] = {}
         self.when_idle: deque[Message] = deque()
 
-    def receive(self, timeout: float | None) -> Delivery | None:
+    def receive(self, timeout: float | None, *, draining: bool = False) -> Delivery | None:
         if not self.inbox and timeout is None:
             if self.when_idle:
                 self.inbox.append(self.when_idle.popleft())
+            elif draining and self.stopping:
+                # The supervisor loses its patience.
+                self.stopping = "stop"
             else:
                 self.stopping = self.stopping or "drain"
         # Through the wire, so that nothing passes here that could not pass there.
@@ -421,3 +424,23 @@ def test_a_model_that_cannot_be_had_is_a_boot_failure() -> None:
     with pytest.raises(ModelNotFound):
         serve(cast(Channel, channel), {"model": "fake/none", "lane": "interactive"})
     assert channel.states == ["LOADING"]
+
+
+def test_a_drain_waits_for_what_becomes_of_the_vectors_that_are_kept() -> None:
+    kept = KeptVectors()
+    channel = MemoryChannel(_upsert("u1", ["one"]))
+    channel.stopping = "drain"
+    channel.when_idle.append(Message("release", "", 0, "w1", body={"units": ["u1"]}))
+    _run(channel, kept=kept)
+    assert channel.kinds("u1") == ["started", "handed"]
+    assert not kept
+    assert channel.stopping == "drain", "it ended by itself"
+
+
+def test_a_stop_does_not_wait_for_them() -> None:
+    kept = KeptVectors()
+    channel = MemoryChannel(_upsert("u1", ["one"]))
+    channel.stopping = "drain"
+    _run(channel, kept=kept)
+    assert channel.stopping == "stop"
+    assert kept

@@ -127,11 +127,19 @@ class Channel:
 
     # -- messages -----------------------------------------------------------------------------
 
-    def receive(self, timeout: float | None) -> Delivery | None:
+    def receive(self, timeout: float | None, *, draining: bool = False) -> Delivery | None:
         """The next delivery; None after ``timeout`` seconds, after a nudge, or when the worker is
-        to end and nothing is left."""
+        to end and nothing is left. ``draining``: one that is told to end after its work goes on
+        waiting."""
         with self._arrived:
-            self._arrived.wait_for(lambda: self._inbox or self.stopping or self._nudged, timeout)
+            self._arrived.wait_for(
+                lambda: (
+                    self._inbox
+                    or self._nudged
+                    or (self.stopping == "stop" if draining else self.stopping)
+                ),
+                timeout,
+            )
             self._nudged = False
             return self._inbox.popleft() if self._inbox else None
 
