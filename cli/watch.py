@@ -15,8 +15,8 @@ from thoth_core.errors import ThothError
 if TYPE_CHECKING:
     from thoth_core import Settings
 
-#: Seconds for an answer, at least. One look later another is tried.
-ANSWER = 2.0
+#: Seconds for an answer, at least and at most. One look later another is tried.
+ANSWER, ANSWER_AT_MOST = 2.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,9 @@ def rates(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Rates |
 def rates_line(found: Rates | None) -> str:
     if found is None:
         return "rates: with the next look"
-    return f"rates: {found.texts:g} texts/s, {found.calls:g} calls/s, {found.retries} retries"
+    return (
+        f"rates: {found.texts:,.1f} texts/s, {found.calls:,.1f} calls/s, {found.retries:,} retries"
+    )
 
 
 def one_line(status: Mapping[str, Any], found: Rates | None) -> str:
@@ -96,13 +98,14 @@ def watch(output: Output, settings: Settings, interval: float) -> None:
 
     terminal = not output.json and output.out.isatty()
     screen = Screen(output)
+    patience = min(max(ANSWER, interval), ANSWER_AT_MOST)
     before: Mapping[str, Any] | None = None
     missing = False
     while True:
         began = time.monotonic()
         clock = time.strftime("%H:%M:%S")
         try:
-            status = control(settings, "status", timeout=max(ANSWER, interval))
+            status = control(settings, "status", timeout=patience)
         except ThothError as problem:
             before = None
             if terminal:

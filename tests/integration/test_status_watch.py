@@ -110,7 +110,7 @@ def test_without_a_terminal_each_look_is_a_line(service: RealService, form: tupl
             assert found["rates"]["calls_per_s"] > 0
         else:
             line = ""
-            while ", 0 texts/s" in line or " texts/s" not in line:
+            while ", 0.0 texts/s" in line or " texts/s" not in line:
                 line = looking.stdout.readline()
                 assert "\x1b" not in line
         looking.send_signal(signal.SIGINT)

@@ -44,7 +44,7 @@ def test_there_are_none_over_the_change_of_a_supervisor(before: dict[str, Any] |
 def test_a_line_says_state_rates_and_what_is_open() -> None:
     line = one_line(status(10.0), Rates(1.5, 2.0, 3))
     assert line == (
-        "ready (pid 7), 1.5 texts/s, 2 calls/s, 3 retries, 1 of 1 workers ready, 3 requests open"
+        "ready (pid 7), 1.5 texts/s, 2.0 calls/s, 3 retries, 1 of 1 workers ready, 3 requests open"
     )
 
 
