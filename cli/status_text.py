@@ -29,7 +29,8 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
         lines += _index(store)
     queue = status.get("queue")
     if isinstance(queue, Mapping):
-        lines.append("queue: " + (", ".join(f"{k} {v}" for k, v in queue.items()) or "empty"))
+        waiting = [f"{name} {count:,}" for name, count in queue.items() if count]
+        lines.append("queue: " + (", ".join(waiting) or "empty"))
     counters = status.get("counters")
     if isinstance(counters, Mapping):
         counted = [f"{name} {count:,}" for name, count in counters.items() if count]

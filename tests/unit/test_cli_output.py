@@ -89,6 +89,9 @@ def test_a_status_says_how_the_index_is_and_what_is_left_out_of_it():
     }
     row = {"collection": "notes", "id": "x", "reason": "SIGABRT"}
     store = {"chunks": 5000, "index_state": "rebuilding", "index": index, "unindexed": [row]}
+    queue = {"requests": 2, "bytes": 0}
+    assert status_lines({"state": "ready", "queue": queue})[1:] == ["queue: requests 2"]
+    assert status_lines({"state": "ready", "queue": {"bytes": 0}})[1:] == ["queue: empty"]
     counted = {"requests_received": 1234, "defects": 0}
     assert status_lines({"state": "ready", "counters": counted})[1:] == [
         "counted: requests_received 1,234"
