@@ -20,6 +20,7 @@ from thoth_core.errors import ServiceUnavailable
 from thoth_core.locks import FileLock, holder
 from thoth_core.supervisor import processes
 from thoth_core.supervisor.processes import Child, describe_exit
+from thoth_core.supervisor.slots import Exit
 from thoth_core.worker import run
 from thoth_core.worker.birth import EXIT_TERM
 
@@ -143,3 +144,81 @@ def test_asking_who_holds_a_lock_does_not_keep_it_from_its_owner(tmp_path: Path)
     assert first.acquire()
     assert not FileLock(path).acquire()
     first.release()
+
+
+#: A worker that holds the interpreter's lock for ever; with ``arm``, under a timer of its own.
+HANGING = """
+import ctypes
+from thoth_core.worker.birth import Birth
+from thoth_core.worker.stack_dumps import StepTimer, write_stacks_to
+fd = write_stacks_to(Birth.take().dump_fd)
+def hang():
+    library = ctypes.PyDLL(None)
+    print("here", flush=True)
+    while True: library.usleep(100_000)
+"""
+ARMED = HANGING + "StepTimer(0.1, fd).step()\nhang()"
+
+
+def ended(child: Child, **how: Any) -> Exit:
+    wait_for(lambda: processes._readable(child.sentinel), 20, "it ended")
+    return child.reap(0.0, 0.0, **how)
+
+
+def test_a_worker_that_hangs_writes_its_stacks_when_its_supervisor_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = spawn_script(monkeypatch, HANGING + "hang()")
+    wait_for(lambda: child.read_output() and "here" in child.tail, 20, "it hangs")
+    child.stalled, child.ended_by_us = True, processes.NO_PROGRESS
+    child.signal("SIGUSR1")
+    wait_for(lambda: "<module>" in child._dump.read(), 20, "it has written")
+    child.signal("SIGKILL")
+    exit = ended(child)
+    assert (exit.signal, exit.reason) == ("SIGKILL", processes.NO_PROGRESS)
+    assert child.top_frame == "<string>:9 in hang"
+    assert exit.tail[-2:] == ("  <string>:9 in hang", "  <string>:10 in <module>")
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_timer_of_a_workers_own_proves_nothing_after_a_pause_of_the_whole_service(
+    monkeypatch: pytest.MonkeyPatch, paused: bool
+) -> None:
+    child = spawn_script(monkeypatch, ARMED)
+    exit = ended(child, paused=paused)
+    assert exit.signal == "SIGALRM"
+    assert exit.reason == (processes.STOOD_STILL if paused else processes.NO_PROGRESS)
+    assert child.stalled is not paused
+    assert not exit.blame, "that it stalled is said apart"
+    assert child.top_frame is not None
+    assert child.top_frame.endswith(" in hang")
+
+
+def test_stacks_that_somebody_else_asked_for_say_nothing_about_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = spawn_script(monkeypatch, HANGING + "hang()")
+    wait_for(lambda: child.read_output() and "here" in child.tail, 20, "it hangs")
+    os.kill(child.pid, signal.SIGUSR1)
+    wait_for(lambda: "<module>" in child._dump.read(), 20, "it has written")
+    os.kill(child.pid, signal.SIGKILL)
+    asked: list[bool] = []
+
+    def for_memory() -> bool:
+        asked.append(True)
+        return True
+
+    exit = ended(child, for_memory=for_memory)
+    assert child.stacks is None
+    assert (exit.signal, exit.blame) == ("SIGKILL", True)
+    assert asked == [True], "each question uses up one of the kernel's kills"
+
+
+def test_the_kernel_is_not_asked_about_a_kill_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def for_memory() -> bool:
+        raise AssertionError
+
+    child = spawn_script(monkeypatch, "import time; time.sleep(60)")
+    child.ended_by_us = "shutdown"
+    child.signal("SIGKILL")
+    assert not ended(child, for_memory=for_memory).blame
