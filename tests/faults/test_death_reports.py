@@ -92,6 +92,8 @@ def test_a_crash_is_reported_with_its_stack_and_what_was_in_hand(service: RealSe
     last = {w["last_exit"]["report"] for w in status(service)["workers"] if w["last_exit"]}
     assert last <= {death["id"] for death in found}
     assert last
+    listed = json.loads(service.run("thoth", "quarantine", "list", "--json").stdout)
+    assert [e["frame"].endswith(" in string_at") for e in listed["entries"]] == [True]
     shown = service.run("thoth-supervisor", "crashes", found[0]["id"][-6:])
     assert shown.returncode == 0
     assert "in string_at" in shown.stdout

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.conftest import Make
 from tests.faults.waiting_model import make_waiting_model
 from tests.faults.watching import sockets_of, supervisor_log
+from thoth_core.death_reports import deaths_dir, read_reports
 
 #: The service with a limit for loading that a test can wait for.
 START = """
@@ -35,5 +36,14 @@ def test_workers_that_load_for_too_long_are_ended_and_given_up(
     log = supervisor_log(service)
     # Five deaths are too many, and each was by the limit.
     assert log.count("ended: took too long to start") >= 5
+    # And each says where it stood still.
+    reports, unreadable = read_reports(deaths_dir(service.settings().data_dir))
+    assert not unreadable
+    waited = [r for r in reports if r["reason"] == "took too long to start"]
+    assert len(waited) >= 5
+    for report in waited:
+        assert (report["signal"], report["state"]) == ("SIGKILL", "LOADING")
+        frames = report["stacks"]["threads"][0]["frames"]
+        assert any(frame["function"] == "load_engine" for frame in frames)
     assert service.processes() == []
     assert sockets_of(service) == []

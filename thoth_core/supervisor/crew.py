@@ -108,7 +108,7 @@ class Crew:
             f"the worker {slot.name} cannot be kept running",
             cause=f"it ended {slot.deaths} times without doing any work, the last time by: "
             f"{exit.reason if exit else 'unknown'}",
-            fix=f"thoth-supervisor logs, then thoth-supervisor restart {slot.name}",
+            fix=f"thoth-supervisor crashes, then thoth-supervisor restart {slot.name}",
             slot=slot.name,
             output=list(exit.tail) if exit else [],
         )

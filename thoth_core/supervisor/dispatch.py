@@ -418,5 +418,5 @@ class Dispatch:
 def _store_keeps_dying(times: int) -> WorkerFailed:
     return WorkerFailed(
         f"the store worker ended {times} times while it had this call",
-        fix="thoth-supervisor logs",
+        fix="thoth-supervisor crashes",
     )

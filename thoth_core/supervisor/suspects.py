@@ -252,6 +252,6 @@ def _not_together(item: int, deaths: int) -> PoisonInput:
     return PoisonInput(
         f"text {item} ended the process that embeds it {deaths} times, though it passed alone",
         cause="it crashes now and then, or together with other texts of its call",
-        fix="send the texts one by one, or leave this one out; thoth-supervisor logs",
+        fix="send the texts one by one, or leave this one out; thoth-supervisor crashes",
         indices=[item],
     )
