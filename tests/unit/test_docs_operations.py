@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from thoth_core.supervisor.counters import COUNTERS, Counters
+from thoth_core.supervisor.slots import State
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
@@ -18,7 +19,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 def table(first: str) -> dict[str, str]:
     """The rows of the table whose head begins with ``first``: name to meaning."""
     rows = PAGE.split(f"\n| {first} |")[1].split("\n\n")[0].splitlines()[2:]
-    found = [re.fullmatch(r"\| `([a-z_]+)` \| (.+) \|", row) for row in rows]
+    found = [re.fullmatch(r"\| `(\w+)` \| (.+) \|", row) for row in rows]
     assert all(found), rows
     return {match[1]: match[2] for match in found if match}
 
@@ -33,6 +34,12 @@ def counted() -> Iterator[tuple[str, str]]:
 
 def test_the_page_lists_every_counter_with_its_meaning_and_order() -> None:
     assert list(table("counter").items()) == list(COUNTERS.items())
+
+
+def test_the_page_lists_every_state_that_a_worker_is_shown_in() -> None:
+    # One that was stopped for good is shown as being ended, with the service.
+    shown = {state.value for state in State} - {"STOPPED"} | {"BUSY"}
+    assert set(table("a worker's `state`")) == shown
 
 
 def test_what_is_counted_is_in_the_table_and_the_other_way_round() -> None:
