@@ -210,6 +210,33 @@ def test_while_nothing_is_suspected_no_text_is_looked_at(monkeypatch: Any) -> No
     assert dispatch.idle
 
 
+def test_a_call_whose_worker_is_killed_whenever_it_runs_ends_and_blames_no_text() -> None:
+    dispatch = ready(interactive=False)
+    bulk(dispatch, "r1")
+    number = 1
+    while dispatch.board.requests:
+        assert dies(dispatch, number, blame=False) or not dispatch.board.requests
+        number += 1
+    assert number == 1 + suspects.MOST_KILLS
+    assert not dispatch.board.quarantine.entries()
+    assert not dispatch.board.cases
+
+
+def test_a_trial_that_is_always_killed_is_not_repeated_for_nobody_without_end() -> None:
+    dispatch = ready()
+    ask(dispatch, "embed", "r1", texts=["bad"])
+    to_workers(dispatch)
+    dispatch.worker_gone("i", "i1", blame=True, ending=CRASH)
+    dispatch.cancel(b"client", "r1")
+    assert "bad" in dispatch.board.cases
+    to_workers(dispatch)
+    for number in range(1, suspects.MOST_KILLS + 1):
+        assert "bad" in dispatch.board.cases
+        dies(dispatch, number, blame=False)
+    assert not dispatch.board.cases
+    assert not dispatch.board.units
+
+
 def test_texts_of_callers_that_gave_up_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspects, "MAX_CASES", 10)
     dispatch = ready()

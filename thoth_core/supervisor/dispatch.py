@@ -167,12 +167,12 @@ class Dispatch:
                 board.requeue(unit)
         # In reverse, because each goes to the front of its queue.
         for position, unit in reversed(list(enumerate(worker.units))):
-            if blame and position == 0:
+            if position == 0 and blame:
                 suspects.blamed(board, unit, ending or Ending())
+            elif position == 0:
+                suspects.killed(board, unit)
             elif unit.phase is Phase.EMBEDDING:
                 board.requeue(unit)
-            else:
-                suspects.taken_back(board, worker, unit.id, done=False)
         board.counters["embed_workers_ended"] += 1
         pump(board)
 

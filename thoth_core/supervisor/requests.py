@@ -177,6 +177,8 @@ class Unit:
     cases: list[Case] = field(default_factory=list)
     #: Workers that ended of themselves while it, or what it was a part of, ran with others.
     deaths: int = 0
+    #: Workers that were ended, by us or from outside, while they ran it.
+    kills: int = 0
     store_deaths: int = 0
     #: From ``handed``: which of the items were embedded.
     indices: list[int] = field(default_factory=list)
@@ -192,6 +194,8 @@ class Case:
     purpose: Any
     #: Deaths of workers that had nothing but this text.
     deaths: int = 0
+    #: Workers that were ended, by us or from outside, while they ran it alone.
+    kills: int = 0
     #: Units with the text; a dict for its order.
     waiting: dict[Unit, None] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from thoth_core.errors import PoisonInput
+from thoth_core.errors import PoisonInput, WorkerFailed
 from thoth_core.supervisor.board import Board, Quarantined
 from thoth_core.supervisor.endings import settle
 from thoth_core.supervisor.pool import Worker
@@ -28,6 +28,9 @@ POISON_DEATHS = 2
 UNIT_DEATHS = 4
 #: Cases at once, of texts whose callers have all gone.
 MAX_CASES = 1024
+#: A unit whose worker was killed so often while it ran is given up. No text is blamed for a kill,
+#: but where the kernel does not tell, it may be that of one which takes too much memory.
+MOST_KILLS = 10
 GOOD_TEXT = "This text is known to be good."
 
 
@@ -98,6 +101,24 @@ def blamed(board: Board, unit: Unit, ending: Ending) -> None:
     case.deaths += 1
     if case.deaths >= POISON_DEATHS:
         _condemn(board, case, ending)
+
+
+def killed(board: Board, unit: Unit) -> None:
+    """A worker was ended, by us or from outside, while it ran ``unit``. That says nothing of it."""
+    case = board.tried if unit is board.alone else None
+    if unit is board.alone:
+        board.alone = board.tried = None
+    if unit.phase is Phase.EMBEDDING:
+        board.requeue(unit)
+    if case is not None:
+        case.kills += 1
+        if case.kills >= MOST_KILLS and not case.waiting:
+            # Nobody asks any more, and it might go on so for ever.
+            board.cases.pop(case.text, None)
+    for each in [unit] if case is None else list(case.waiting):
+        each.kills += 1
+        if each.kills >= MOST_KILLS:
+            board.fail(each.request, _killed_too_often(each.kills))
 
 
 def _suspect(board: Board, unit: Unit) -> None:
@@ -254,4 +275,12 @@ def _not_together(item: int, deaths: int) -> PoisonInput:
         cause="it crashes now and then, or together with other texts of its call",
         fix="send the texts one by one, or leave this one out; thoth-supervisor crashes",
         indices=[item],
+    )
+
+
+def _killed_too_often(times: int) -> WorkerFailed:
+    return WorkerFailed(
+        f"the embed worker was killed {times} times while it had texts of this call",
+        cause="somebody kills it, or the kernel does for want of memory and does not say so",
+        fix="thoth-supervisor crashes, then dmesg, or the memory limit of the container",
     )
