@@ -222,6 +222,26 @@ def test_a_call_whose_worker_is_killed_whenever_it_runs_ends_and_blames_no_text(
     assert not dispatch.board.cases
 
 
+def test_a_worker_that_runs_a_text_when_the_verdict_falls_costs_no_further_trial() -> None:
+    dispatch = ready()
+    dispatch.worker_ready("c", "c1", "bulk", INFO)
+    for number in range(3):
+        ask(dispatch, "embed", f"r{number}", texts=["bad"])
+    assert [a.slot for a in to_workers(dispatch)] == ["i", "i", "b"]
+    dispatch.worker_gone("i", "i1", blame=True, ending=CRASH)
+    for incarnation in ("c1", "c2"):
+        dispatch.worker_gone("c", incarnation, blame=True, ending=CRASH)
+        dispatch.worker_ready("c", f"c{int(incarnation[1]) + 1}", "bulk", INFO)
+        if incarnation == "c1":
+            done(dispatch, to_workers(dispatch)[-1])
+    assert [m.id for m in to_clients(dispatch.actions())] == ["r0", "r1"]
+    dispatch.worker_gone("b", "b1", blame=True, ending=CRASH)
+    actions = dispatch.actions()
+    assert [m.id for m in to_clients(actions)] == ["r2"]
+    assert not [a for a in actions if isinstance(a, ToWorker)]
+    assert not dispatch.board.cases
+
+
 def test_a_trial_that_is_always_killed_is_not_repeated_for_nobody_without_end() -> None:
     dispatch = ready()
     ask(dispatch, "embed", "r1", texts=["bad"])

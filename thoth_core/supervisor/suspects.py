@@ -131,7 +131,8 @@ def _suspect(board: Board, unit: Unit) -> None:
         # Its caller has gone. The next one with the same text must not pay for it again.
         parts = []
         for item in unit.items:
-            _open_case(board, texts[item], purpose)
+            if board.quarantine.find(texts[item]) is None:
+                _open_case(board, texts[item], purpose)
     elif unit.deaths >= UNIT_DEATHS:
         _refuse(board, unit, {item: _not_together(item, unit.deaths) for item in unit.items})
         return
@@ -139,9 +140,13 @@ def _suspect(board: Board, unit: Unit) -> None:
         parts = [board.new_unit(request, [item], unit.deaths) for item in unit.items]
         board.drop_unit(unit)
     for part in parts:
-        board.counters["units_retried"] += 1
-        _hold(part, [_open_case(board, texts[item], purpose) for item in part.items])
-        board.queue(part)
+        # It may have run since before the verdict on one of them.
+        found = ((item, board.quarantine.find(texts[item])) for item in part.items)
+        poison = {item: entry.problem(item) for item, entry in found if entry is not None}
+        if _refuse(board, part, poison):
+            board.counters["units_retried"] += 1
+            _hold(part, [_open_case(board, texts[item], purpose) for item in part.items])
+            board.queue(part)
     _take_back(board)
 
 
