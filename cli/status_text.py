@@ -22,6 +22,8 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     if models:
         lines.append(f"models: {', '.join(str(m) for m in models)}")
     lines += [_worker(w) for w in status.get("workers") or ()]
+    if status.get("quarantined"):
+        lines.append(f"quarantine: {status['quarantined']} texts, see thoth quarantine")
     store = status.get("store")
     if isinstance(store, Mapping):
         plain = {k: v for k, v in store.items() if isinstance(v, int | float | str)}

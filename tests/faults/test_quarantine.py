@@ -6,15 +6,18 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import status, wait_until_ready
+from tests.faults.watching import status, supervisor_log, wait_until_ready
 from tests.support.service import RealService
+from tests.support.small_disk import SmallDisk, small_disk
 from thoth_core.errors import PoisonInput
 from thoth_core.supervisor.quarantine_file import NAME
 
@@ -104,6 +107,38 @@ def test_the_list_is_there_with_and_without_a_service_and_a_retry_tries_again(
     done = service.run("thoth", "quarantine")
     assert (done.returncode, done.stdout) == (0, "")
     assert "no text" in done.stderr
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Released after the service that is made after it has ended."""
+    with small_disk(tmp_path / "disk", 160) as made:
+        yield made
+
+
+def test_a_damaged_list_and_a_full_disk_cost_a_warning_and_no_answer(
+    disk: SmallDisk, make_service: Make
+) -> None:
+    service = make_service(
+        RAG_VECTOR_DB_PATH=str(disk.path / "db"), THOTH_EMBED_WORKERS="1", THOTH_FAULTS="1"
+    )
+    path = service.settings().data_dir / NAME
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\0" * 100)
+    service.start()
+    assert "cannot be read" in supervisor_log(service)
+    assert status(service)["quarantined"] == 0
+    disk.fill()
+    assert refused(service, ["!segv first", "fine"]).indices == [0]
+    assert path.read_bytes() == b"\0" * 100
+    before = deaths(service)
+    assert refused(service, ["fine", "!segv first"]).indices == [1]
+    assert deaths(service) == before
+    # The next time that it is written it has both.
+    disk.empty()
+    refused(service, ["!segv second"])
+    assert len(json.loads(path.read_text())["entries"]) == 2
+    assert [p.name for p in path.parent.glob("*quarantine*")] == [NAME]
 
 
 def test_two_poison_texts_in_one_call_cost_two_deaths_each_and_those_at_the_first(
