@@ -92,12 +92,6 @@ def test_a_status_says_how_the_index_is_and_what_is_left_out_of_it():
     queue = {"requests": 2, "bytes": 0}
     assert status_lines({"state": "ready", "queue": queue})[1:] == ["queue: requests 2"]
     assert status_lines({"state": "ready", "queue": {"bytes": 0}})[1:] == ["queue: empty"]
-
-
-def test_status_tells_of_texts_in_quarantine_when_there_are_some() -> None:
-    assert status_lines({"state": "ready", "quarantined": 0})[1:] == []
-    [line] = status_lines({"state": "ready", "quarantined": 2})[1:]
-    assert line == "quarantine: 2 texts, see thoth quarantine"
     counted = {"requests_received": 1234, "defects": 0}
     assert status_lines({"state": "ready", "counters": counted})[1:] == [
         "counted: requests_received 1,234"
@@ -108,3 +102,9 @@ def test_status_tells_of_texts_in_quarantine_when_there_are_some() -> None:
         " header.bin is empty)",
         "  left out of the index: x of notes: SIGABRT",
     ]
+
+
+def test_status_tells_of_texts_in_quarantine_when_there_are_some() -> None:
+    assert status_lines({"state": "ready", "quarantined": 0})[1:] == []
+    [line] = status_lines({"state": "ready", "quarantined": 2})[1:]
+    assert line == "quarantine: 2 texts, see thoth quarantine"
