@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.herd import Herd
 from tests.chaos.poison import Poisoner
-from tests.chaos.processes import index_process_of, of_the_service, send
+from tests.chaos.processes import family_of, index_process_of, send
 from tests.chaos.watcher import Watcher
 from tests.faults.garbage import KINDS as SOCKETS
 from tests.faults.garbage import Garbage
@@ -145,16 +145,14 @@ class Faults:
 
     def _kill_supervisor(self) -> None:
         pid = int(wait_for(lambda: self._watcher.look().get("pid"), BACK, "a supervisor answers"))
-        processes = of_the_service(self._mark)
+        family = family_of(pid, self._mark)
         self._watcher.killed.add(pid)
         assert send(pid, signal.SIGKILL, self._mark), "the supervisor was gone already"
         died = time.monotonic()
         # In half of the cases an operator starts the next one, in the others a client does.
         if self._chance.random() < 0.5:
             self._slow.submit(self._service.run, "thoth-supervisor", "start", timeout=BACK)
-        left = [
-            each for each in processes if not wait_for_end(each, died + GONE - time.monotonic())
-        ]
+        left = [each for each in family if not wait_for_end(each, died + GONE - time.monotonic())]
         self.orphaned.append(time.monotonic() - died)
         if left:
             self.problems.append(f"outlived their supervisor by {GONE:.0f} s: {left}")

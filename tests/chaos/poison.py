@@ -47,7 +47,7 @@ class Poisoner:
             word = f"!grow:{self._memory}"
         else:
             # Too long for the service's patience.
-            word = f"!gil:{self._timeout * 3:.1f}"
+            word = f"!gil:{self._timeout * 1.5:.1f}"
         texts[place] = f"{word} {texts[place]}"
         bad = [] if word.startswith("!grow") else [place]
 

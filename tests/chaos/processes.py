@@ -37,6 +37,19 @@ def of_the_service(mark: str) -> list[int]:
     return found
 
 
+def family_of(supervisor: int, mark: str) -> list[int]:
+    """The supervisor, its workers, and what these started; no other supervisor that is about."""
+    parents = {}
+    for pid in of_the_service(mark):
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            parents[pid] = int(stat.rpartition(")")[2].split()[1])
+    family = {supervisor}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sorted(family)
+
+
 def send(pid: int, number: signal.Signals, mark: str) -> bool:
     """Send it, if the process lives and has ``mark`` in its environment."""
     try:

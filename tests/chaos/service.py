@@ -38,10 +38,11 @@ from thoth_core import Thoth
 
 #: What each client does, with its number.
 HERD = (("writer", 0), ("writer", 1), ("ingester", 0), ("reader", 0), ("reader", 1))
-#: Seconds that a worker may take over a unit without progress. Short, so that a hang costs little.
-UNIT_TIMEOUT = 4.0
-#: Of a worker, in MiB: several times what any of them needs here.
-WORKER_MEMORY = 400
+#: Seconds that a worker may take over a unit without progress. Short, so that a hang costs little,
+#: and long for a machine that others use.
+UNIT_TIMEOUT = 8.0
+#: Of a worker, in MiB: twice what any of them needs here.
+WORKER_MEMORY = 200
 #: Seconds: until everything is ready and the index healthy after the last fault; and so many times
 #: the seconds of a run may pass until its last fault.
 HEALED, LONGER = 180.0, 2.0
