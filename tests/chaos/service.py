@@ -229,8 +229,10 @@ class Run:
     def _judge_memory(self, watcher: Watcher) -> None:
         """Of the last supervisor, which saw most of the faults."""
         samples = [each for each in watcher.samples if each.pid == watcher.pids[-1]]
-        parts = tenths(samples)
-        self._lines.append(line("supervisor's memory by tenths, MiB", [f"{p:.1f}" for p in parts]))
+        parts = tenths(samples, lambda each: each.resident)
+        own = tenths(samples, lambda each: each.own)
+        for name, values in (("supervisor's memory by tenths", parts), ("  its own of it", own)):
+            self._lines.append(line(name, " ".join(f"{each:.1f}" for each in values) + " MiB"))
         if len(self._kinds) < MANY:
             return
         if not parts or not parts[0]:

@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ GROWTH = 0.10
 
 @dataclass(frozen=True)
 class Sample:
-    """``seconds`` since the watcher began; ``kib`` of memory of the supervisor's own."""
+    """``seconds`` since the watcher began; KiB of memory that the supervisor has, and of these its
+    own, which no file backs."""
 
     seconds: float
     pid: int
-    kib: int
+    resident: int
+    own: int
 
 
 class Watcher(threading.Thread):
@@ -65,9 +67,9 @@ class Watcher(threading.Thread):
             self.pids.append(pid)
         self._counters[pid] = said["counters"]
         if not self.samples or now - self.samples[-1].seconds >= SAMPLE:
-            kib = own_memory(pid)
-            if kib:
-                self.samples.append(Sample(now, pid, kib))
+            resident, own = memory_of(pid)
+            if resident:
+                self.samples.append(Sample(now, pid, resident, own))
         self._said = said
         return said
 
@@ -100,22 +102,24 @@ class Watcher(threading.Thread):
         return said
 
 
-def own_memory(pid: int) -> int:
-    """KiB that are the process's own, without what files back; 0 if it is gone."""
+def memory_of(pid: int) -> tuple[int, int]:
+    """KiB that are resident, and of these the process's own; zeros if it is gone."""
     try:
-        found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
-        return 0
-    return int(found[1]) if found else 0
+        return 0, 0
+    found = [re.search(rf"{name}:\s+(\d+) kB", text) for name in ("VmRSS", "RssAnon")]
+    resident, own = (int(each[1]) if each else 0 for each in found)
+    return resident, own
 
 
-def tenths(samples: Sequence[Sample]) -> list[float]:
-    """The median memory in MiB in each tenth of the time of these samples; none for too few."""
+def tenths(samples: Sequence[Sample], what: Callable[[Sample], int]) -> list[float]:
+    """The median in MiB in each tenth of the time of these samples; none for too few."""
     if len(samples) < 20:
         return []
     first, last = samples[0].seconds, samples[-1].seconds
     parts: list[list[int]] = [[] for _ in range(10)]
     for each in samples:
         place = int(10 * (each.seconds - first) / (last - first))
-        parts[min(9, place)].append(each.kib)
+        parts[min(9, place)].append(what(each))
     return [statistics.median(part) / 1024 if part else 0.0 for part in parts]

@@ -66,6 +66,7 @@ def test_percentiles_of_a_hundred(share, expected):
 
 
 def test_the_memory_of_a_supervisor_is_told_by_tenths_of_its_time():
-    samples = [Sample(5.0 + n / 2, 1, 1024 * (10 + n // 20)) for n in range(200)]
-    assert tenths(samples) == [10 + n for n in range(10)]
-    assert tenths(samples[:19]) == []
+    samples = [Sample(5.0 + n / 2, 1, 1024 * (10 + n // 20), 1024) for n in range(200)]
+    assert tenths(samples, lambda each: each.resident) == [10 + n for n in range(10)]
+    assert tenths(samples, lambda each: each.own) == [1.0] * 10
+    assert tenths(samples[:19], lambda each: each.own) == []
