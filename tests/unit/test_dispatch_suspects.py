@@ -242,6 +242,26 @@ def test_a_worker_that_runs_a_text_when_the_verdict_falls_costs_no_further_trial
     assert not dispatch.board.cases
 
 
+def test_a_slot_that_cannot_be_kept_running_is_not_waited_for() -> None:
+    dispatch = ready(interactive=False)
+    dispatch.worker_ready("c", "c1", "bulk", INFO)
+    ask(dispatch, "embed", "r1", texts=["bad"])
+    [first] = to_workers(dispatch)
+    dispatch.worker_gone(first.slot, first.incarnation, blame=True, ending=CRASH)
+    [alone] = to_workers(dispatch)
+    other, host = first.slot, alone.slot
+    dispatch.worker_ready(other, f"{other}2", "bulk", INFO)
+    dispatch.worker_gone(host, alone.incarnation, blame=True, ending=CRASH)
+    # On the same slot again, as long as somebody is to come there.
+    assert not to_workers(dispatch)
+    dispatch.availability(embed=None, store=None, failed=frozenset({host}))
+    [probe] = to_workers(dispatch)
+    assert (probe.slot, texts_of(probe)) == (other, [suspects.GOOD_TEXT])
+    done(dispatch, probe)
+    [alone] = to_workers(dispatch)
+    assert (alone.slot, texts_of(alone)) == (other, ["bad"])
+
+
 def test_a_trial_that_is_always_killed_is_not_repeated_for_nobody_without_end() -> None:
     dispatch = ready()
     ask(dispatch, "embed", "r1", texts=["bad"])
