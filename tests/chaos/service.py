@@ -125,7 +125,9 @@ class Run:
         folder.mkdir()
         with service.client() as thoth:
             dimension = thoth.dimension
+            # Nobody may have come to write anything in a short run.
             thoth.create_collection(COLLECTION)
+            thoth.create_collection(files.COLLECTION)
             stable.store(thoth, dimension)
         orders = [
             Order(role, number, 0, self._seed, str(folder), dimension, self._known)
