@@ -136,6 +136,8 @@ def test_a_service_that_dies_under_a_call_is_followed_by_its_successor_with_the_
             caller.join(10)
             assert answers == [9.0]
             assert again.id == asked.id
+            # So that the first one, should it be read later, is known to be late.
+            assert (asked.attempt, again.attempt) == (0, 1)
             assert second.identities()[0] != first.identities()[0]
 
 

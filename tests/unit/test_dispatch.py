@@ -255,3 +255,15 @@ def test_a_stage_that_is_no_number_is_refused() -> None:
         ask(dispatch, "add", f"r{n}", collection="c", ids=["a"], texts=["x"], stage=stage)
         [refused] = to_clients(dispatch.actions())
         assert isinstance(from_dict(refused.body), InvalidInput)
+
+
+def test_a_request_from_a_connection_that_was_lost_does_not_take_the_answer_there() -> None:
+    dispatch = ready()
+    body = {"collection": "c", "ids": ["a"]}
+    dispatch.request(0.0, b"second", Message("delete", "r1", attempt=1, body=body), 100)
+    # It was sent first, over a connection that its client has given up.
+    dispatch.request(0.0, b"first", Message("delete", "r1", body=body), 100)
+    [call] = [a.message for a in dispatch.actions() if isinstance(a, ToStore)]
+    dispatch.store_message(0.0, Message("result", call.id, call.attempt, "s1", body={"deleted": 1}))
+    assert [a.client for a in dispatch.actions() if isinstance(a, ToClient)] == [b"second"]
+    assert dispatch.board.counters["frames_late"] == 1

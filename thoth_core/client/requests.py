@@ -32,9 +32,17 @@ class Request:
     on_progress: Callable[[int, int], None] | None = None
     id: str = field(default_factory=new_request_id)
 
-    def message(self, deadline: float | None) -> Message:
-        """The message to send; ``deadline`` is what is left of it, in seconds."""
-        return Message(self.kind, self.id, deadline=deadline, body=self.body, buffers=self.buffers)
+    def message(self, deadline: float | None, attempt: int = 0) -> Message:
+        """The message to send; ``deadline`` is what is left of it, in seconds. ``attempt`` counts
+        the connections that were lost under it, so that of two messages the later one is known."""
+        return Message(
+            self.kind,
+            self.id,
+            attempt,
+            deadline=deadline,
+            body=self.body,
+            buffers=self.buffers,
+        )
 
 
 @dataclass(slots=True)

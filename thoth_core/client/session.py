@@ -323,7 +323,7 @@ class Session:
                 continue  # its job failed a moment ago
             left = None if entry.deadline is None else max(0.0, entry.deadline - now)
             try:
-                frames = wire.encode(entry.request.message(left))
+                frames = wire.encode(entry.request.message(left, entry.losses))
             except ThothError as error:
                 self._fail(entry.owner, error)
                 continue

@@ -56,6 +56,7 @@ class Admission:
             number=self._number,
             progressed=now,
             deadline=None if message.deadline is None else now + message.deadline,
+            attempt=message.attempt,
         )
         request.errors = errors
         request.left = request.total - len(errors)

@@ -28,13 +28,17 @@ INTERACTIVE_IN_A_ROW = 16
 
 def pump(board: Board) -> None:
     """Give out all the work that there is room for."""
-    while (call := board.store.next()) is not None:
-        _send_call(board, call)
+    _pump_store(board)
+    if board.alone is None:
+        # Which worker is kept for what runs alone, if any, is known before the others are filled.
+        board.pool.host(bool(board.cases))
     _pump_interactive(board)
     _pump_suspects(board)
     while _pump_bulk(board):
         # It may have been what the others waited for.
         _pump_interactive(board)
+    # A request whose last texts turned out to be in quarantine has a call for it now.
+    _pump_store(board)
 
 
 def send_again(board: Board, unit: Unit) -> None:
@@ -57,6 +61,11 @@ def send_again(board: Board, unit: Unit) -> None:
 def _store_takes(board: Board, more: int = 0) -> bool:
     """Whether work whose vectors go to the store can begin."""
     return board.store.takes and len(board.handed) < HANDED_UNITS + more
+
+
+def _pump_store(board: Board) -> None:
+    while (call := board.store.next()) is not None:
+        _send_call(board, call)
 
 
 def _pump_interactive(board: Board) -> None:

@@ -100,7 +100,12 @@ class Dispatch:
         board.counters["requests_received"] += 1
         known = board.requests.get(message.id)
         if known is not None:
+            if message.attempt < known.attempt:
+                # It was sent over a connection that the client lost before it asked again.
+                board.counters["frames_late"] += 1
+                return
             # The client lost its connection and asks again: same request, new address.
+            known.attempt = message.attempt
             if known.kind != "embed":
                 known.client = client
                 return

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 
-from thoth_core import sockets
 from thoth_core.sockets import Sent
 from thoth_core.wire import Frame
 
@@ -15,10 +14,10 @@ MAX_SECONDS = 60.0
 
 
 class Outbox:
-    """All peers of one ROUTER."""
+    """All peers of one ROUTER. ``send(frames, to)`` tries to send without waiting."""
 
-    def __init__(self, socket: Any) -> None:
-        self._socket = socket
+    def __init__(self, send: Callable[[list[Frame], bytes], Sent]) -> None:
+        self._send = send
         self._waiting: dict[bytes, deque[list[Frame]]] = {}
         self._bytes: dict[bytes, int] = {}
         self._since: dict[bytes, float] = {}
@@ -29,7 +28,7 @@ class Outbox:
     def send(self, now: float, to: bytes, frames: list[Frame]) -> bool:
         """Send, or keep for later; False when the peer is gone and what waited for it dropped."""
         if to not in self._waiting:
-            sent = sockets.send(self._socket, frames, to=to)
+            sent = self._send(frames, to)
             if sent is not Sent.FULL:
                 return sent is Sent.SENT
             self._waiting[to] = deque()
@@ -48,7 +47,7 @@ class Outbox:
         for to in list(self._waiting):
             queue = self._waiting[to]
             sent = Sent.SENT
-            while queue and (sent := sockets.send(self._socket, queue[0], to=to)) is Sent.SENT:
+            while queue and (sent := self._send(queue[0], to)) is Sent.SENT:
                 self._bytes[to] -= sum(len(frame) for frame in queue.popleft())
                 self._since[to] = now
             if not queue:
@@ -57,6 +56,11 @@ class Outbox:
                 self.drop(to)
                 gone.append(to)
         return gone
+
+    def stood_still(self, gap: float) -> None:
+        """The supervisor did not run for ``gap`` seconds: nobody let it wait in that time."""
+        for to in self._since:
+            self._since[to] += gap
 
     def drop(self, to: bytes) -> None:
         """Forget what waits for a peer."""

@@ -83,7 +83,7 @@ class Pool:
         )
 
     def for_interactive(self) -> Worker | None:
-        own = [w for w in self._there() if w.lane == "interactive"]
+        own = [w for w in self._there() if w.lane == "interactive" and w.slot != self._host]
         if free := [w for w in own if w.free > 0]:
             return _freest(free)
         bulk = [w for w in self._bulk() if w.slot != self._host]

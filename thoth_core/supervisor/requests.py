@@ -105,6 +105,8 @@ class Request:
     number: int
     progressed: float
     deadline: float | None
+    #: Which sending of the request its client is known by: it counts them.
+    attempt: int = 0
     #: Its place among the bulk requests; grows each time that it had its turn.
     turn: int = 0
     #: Units that wait for a worker.
@@ -185,6 +187,11 @@ class Unit:
     #: The store's answer, when it came before the worker's.
     early: Message | None = None
 
+    def __hash__(self) -> int:
+        # By number, because sets of units are walked: what happens is then decided by the events
+        # and by nothing else, and a simulated history can be repeated.
+        return int(self.id[1:])
+
 
 @dataclass(slots=True, eq=False)
 class Case:
@@ -216,6 +223,10 @@ class Call:
     #: Its request is gone; the answer will interest nobody.
     dropped: bool = False
     deaths: int = 0
+
+    def __hash__(self) -> int:
+        # As of a unit.
+        return int(self.id[1:])
 
 
 def size_of(message: Message, frame_bytes: int = 0) -> int:

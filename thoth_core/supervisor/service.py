@@ -93,9 +93,9 @@ class Service:
         self._back = sockets.router(self._context, room / "back", hwm=256)
         names = [room / name for name in ("lock", "front", "control", "back")]
         self._premises = Premises([*names, settings.data_dir / "lock"])
-        self._front_out = Outbox(self._front)
-        self._control_out = Outbox(self._control)
-        self._back_out = Outbox(self._back)
+        self._front_out = Outbox(_sender(self._front))
+        self._control_out = Outbox(_sender(self._control))
+        self._back_out = Outbox(_sender(self._back))
         self._poller = sockets.poller()
         for each in (self._front, self._control, self._back):
             self._poller.register(each, sockets.POLLIN)
@@ -150,6 +150,8 @@ class Service:
             self._log.warning("the supervisor stood still for %.1f s", gap)
             self.dispatch.stood_still(gap)
             self.crew.stood_still(gap)
+            for box in (self._front_out, self._control_out, self._back_out):
+                box.stood_still(gap)
         if self._signals_out.fileno() in events:
             self._read_signals()
         # What workers wrote and answered before they died counts, so it is read first.
@@ -505,3 +507,7 @@ class Service:
         for left in (room / "front", room / "control", room / "back", *room.glob("store-*.sock")):
             if ours:
                 left.unlink(missing_ok=True)
+
+
+def _sender(socket: Any) -> Callable[[list[Frame], bytes], sockets.Sent]:
+    return lambda frames, to: sockets.send(socket, frames, to=to)
