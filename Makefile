@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test damage-table chaos chaos-store bench-store check clean
+.PHONY: install demo test damage-table simulate mutants chaos chaos-store bench-store check clean
 
 install: $(STAMP)
 
@@ -30,6 +30,14 @@ damage-table: install
 # Three hundred faults of all kinds, supervisor and clients among them, under load: nine minutes.
 chaos: install
 	$(BIN)/python -m tests.chaos.service
+
+# A thousand simulated histories of the supervisor's decisions, with faults of every kind: minutes.
+simulate: install
+	$(BIN)/python -m tests.simulation.run
+
+# Each planted bug of tests/simulation/mutations.py is to be found: minutes.
+mutants: install
+	$(BIN)/python -m tests.simulation.mutants
 
 # Two hundred deaths of the store and its index under load, and Chroma alone beside it: ten minutes.
 chaos-store: install
