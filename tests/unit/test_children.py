@@ -170,9 +170,13 @@ def test_a_worker_that_hangs_writes_its_stacks_when_its_supervisor_asks(
 ) -> None:
     child = spawn_script(monkeypatch, HANGING + "hang()")
     wait_for(lambda: child.read_output() and "here" in child.tail, 20, "it hangs")
+    os.kill(child.pid, signal.SIGUSR1)
+    wait_for(lambda: "<module>" in child._dump.read(), 20, "it has written for somebody else")
     child.stalled, child.ended_by_us = True, processes.NO_PROGRESS
+    os.write(child._dump.fd, b"what was there before\n")
     child.signal("SIGUSR1")
-    wait_for(lambda: "<module>" in child._dump.read(), 20, "it has written")
+    wait_for(lambda: "<module>" in child._dump.read(), 20, "it has written for us")
+    assert child._dump.read().startswith("Current thread")
     child.signal("SIGKILL")
     exit = ended(child)
     assert (exit.signal, exit.reason) == ("SIGKILL", processes.NO_PROGRESS)

@@ -58,6 +58,13 @@ def test_a_look_between_the_kill_and_the_death_hides_no_later_kill() -> None:
     assert kills.explains(9) is True
 
 
+def test_nor_does_it_when_the_looks_before_the_first_kill_are_forgotten() -> None:
+    kills = looked(7, *[8] * (LOOKS - 1))
+    assert kills.explains(8) is True
+    kills.look(float(LOOKS), 9)
+    assert kills.explains(9) is True
+
+
 @pytest.mark.parametrize("counts", [(None, None), (None, 3), (7, None)])
 def test_without_a_counter_nothing_is_said(counts: tuple[int | None, int | None]) -> None:
     first, then = counts

@@ -146,6 +146,18 @@ def test_a_process_that_is_asked_from_outside_writes_where_it_is(dump: DumpFile)
     assert found.top.function == "locked"
 
 
+def test_a_thread_of_an_earlier_dump_is_not_one_of_the_last() -> None:
+    text = (
+        "Thread 0x01 (most recent call first):\n"
+        '  File "a.py", line 1 in gone\n\n'
+        "Current thread 0x02 (most recent call first):\n"
+        '  File "a.py", line 2 in main\n'
+    )
+    found = read_stacks(text + text.partition("\n\n")[2])
+    assert found is not None
+    assert [t.id for t in found.threads] == ["0x02"]
+
+
 def test_what_is_no_dump_is_none() -> None:
     assert read_stacks("") is None
     assert read_stacks("2026 INFO something\nTraceback (most recent call last):\n") is None
