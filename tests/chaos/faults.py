@@ -47,6 +47,8 @@ class Faults:
         #: another one answered.
         self.orphaned: list[float] = []
         self.back: list[float] = []
+        #: When, by the monotonic clock.
+        self.killed_at: list[float] = []
         self.problems: list[str] = []
         self._service = service
         self._mark = str(service.root)
@@ -147,8 +149,10 @@ class Faults:
         pid = int(wait_for(lambda: self._watcher.look().get("pid"), BACK, "a supervisor answers"))
         family = family_of(pid, self._mark)
         self._watcher.killed.add(pid)
-        assert send(pid, signal.SIGKILL, self._mark), "the supervisor was gone already"
+        # Before it: whoever loses it may be quicker than this thread.
         died = time.monotonic()
+        self.killed_at.append(died)
+        assert send(pid, signal.SIGKILL, self._mark), "the supervisor was gone already"
         # In half of the cases an operator starts the next one, in the others a client does.
         if self._chance.random() < 0.5:
             self._slow.submit(self._service.run, "thoth-supervisor", "start", timeout=BACK)

@@ -98,6 +98,17 @@ def read(path: Path) -> list[Record]:
     return found
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A call that was answered with an error. Times are those of the journals."""
+
+    name: str
+    code: str
+    message: str
+    began: float
+    ended: float
+
+
 @dataclass
 class Story:
     """What all clients did and saw."""
@@ -105,9 +116,7 @@ class Story:
     book: Book = field(default_factory=Book)
     asked: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
-    #: By call and code, and what the first of each said.
-    errors: Counter[tuple[str, str]] = field(default_factory=Counter)
-    said: dict[tuple[str, str], str] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
     longest: dict[str, float] = field(default_factory=dict)
     #: Calls that were open when their client was killed.
     cut_off: int = 0
@@ -125,7 +134,7 @@ class Story:
 
     @property
     def answers(self) -> int:
-        return self.answered.total() + self.errors.total()
+        return self.answered.total() + len(self.failures)
 
     def problems(self) -> list[str]:
         said = [f"no answer: {each}" for each in self.unanswered[:5]]
@@ -165,8 +174,8 @@ def _calls(story: Story, name: str, records: list[Record], killed: set[tuple[str
                 if record["kind"] == "answer":
                     story.answered[what] += 1
                 else:
-                    story.errors[what, record["code"]] += 1
-                    story.said.setdefault((what, record["code"]), record["message"])
+                    said = (record["code"], record["message"])
+                    story.failures.append(Failure(what, *said, asked["at"], record["at"]))
             case "wrong":
                 story.wrong.append(record["what"])
             case "dropped":

@@ -41,9 +41,7 @@ def table(
         line(f"  {name}", f"{n:,}, the longest {story.longest.get(name, 0):.1f} s")
         for name, n in sorted(story.asked.items())
     ]
-    by_code: Counter[str] = Counter()
-    for (_, code), n in story.errors.items():
-        by_code[code] += n
+    by_code = Counter(each.code for each in story.failures)
     lines += [line("errors", by_code.total())]
     lines += [line(f"  {code}", n) for code, n in sorted(by_code.items())]
     counted = watcher.counters()

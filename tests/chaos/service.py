@@ -23,6 +23,7 @@ from tests.chaos import files, goodput, report, stable
 from tests.chaos.book import check
 from tests.chaos.clients import COLLECTION
 from tests.chaos.contents import Contents
+from tests.chaos.expected import unexpected
 from tests.chaos.faults import Faults
 from tests.chaos.herd import Herd
 from tests.chaos.journal import Record, Story, read, told
@@ -48,8 +49,6 @@ WORKER_MEMORY = 200
 HEALED, LONGER = 180.0, 2.0
 #: Faults from which on what the supervisor's memory does is judged.
 MANY = 100
-#: Errors that a call of this kind is to end in.
-EXPECTED = {"poison text": {"poison_input"}, "native hold of the GIL": {"poison_input"}}
 
 
 def main() -> int:
@@ -161,7 +160,7 @@ class Run:
         journals = herd.journals() | {"poisoner-0": read(folder / "poisoner-0.jsonl")}
         log = _log(service)
         story = told(journals, herd.killed, Contents(dimension, self._known))
-        self._problems += story.problems() + _unexpected(story)
+        self._problems += story.problems() + unexpected(story, faults.killed_at)
         if defects := watcher.counters()["defects"]:
             self._problems.append(f"the supervisor failed on {defects} messages")
         self._lines += report.table(faults, story, watcher, log, seconds)
@@ -245,14 +244,6 @@ class Run:
 
 def _busy(journals: Mapping[str, list[Record]]) -> bool:
     return all(any(r["kind"] == "ask" for r in records) for records in journals.values())
-
-
-def _unexpected(story: Story) -> list[str]:
-    return [
-        f"{count} times {what} ended in {code}: {story.said[what, code]}"
-        for (what, code), count in sorted(story.errors.items())
-        if code not in EXPECTED.get(what, ())
-    ]
 
 
 def _log(service: RealService) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.chaos.book import Book
 from tests.chaos.contents import Contents, How
-from tests.chaos.journal import Journal, JournalBook, Story, read, restored, told
+from tests.chaos.expected import unexpected
+from tests.chaos.journal import Failure, Journal, JournalBook, Story, read, restored, told
 from thoth_core.errors import Overloaded
 
 CONTENTS = Contents(8)
@@ -39,7 +40,9 @@ def test_calls_are_counted_by_how_they_ended(tmp_path):
     assert isinstance(journal.ask("add", refuse), Overloaded)
     found = story({"a": path})
     assert (found.requests, found.answers, found.problems()) == (2, 2, [])
-    assert found.errors == {("add", "overloaded"): 1}
+    [failure] = found.failures
+    assert (failure.name, failure.code) == ("add", "overloaded")
+    assert failure.began <= failure.ended
     assert found.answered == {"get": 1}
 
 
@@ -77,6 +80,26 @@ def test_half_a_line_is_what_a_kill_may_leave(tmp_path):
         file.write(b'{"at": 17, "li')
     Journal(path, 1).ask("get", lambda: None)
     assert [each["kind"] for each in read(path)] == ["ask", "answer"] * 2
+
+
+def test_a_call_may_fail_only_as_it_is_expected_to():
+    lost = "the connection to the service was lost 5 times during this call"
+    failures = [
+        Failure("poison text", "poison_input", "it is", 10, 20),
+        Failure("add", "unavailable", lost, 10, 20),
+        Failure("get", "unavailable", "nobody is there", 10, 20),
+        Failure("add", "poison_input", "it is not", 10, 20),
+    ]
+    in_time = [11.0, 12.0, 13.0, 14.0, 19.0]
+    found = unexpected(Story(failures=failures), in_time)
+    assert [each.partition(":")[0] for each in found] == [
+        "1 times add ended in poison_input",
+        "1 times get ended in unavailable",
+    ]
+    for killed in (in_time[1:], [9.0, *in_time[1:]], [*in_time[:4], 21.0]):
+        assert any(
+            "add ended in unavailable" in e for e in unexpected(Story(failures=failures), killed)
+        )
 
 
 def test_writes_of_several_clients_are_put_in_the_order_of_their_times(tmp_path):
