@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 #: Each kind, and how many of a thousand faults are of it, about, beside one of each.
 KINDS = {
@@ -37,20 +37,24 @@ EARLY = 0.35
 _EARLY_KINDS = ("supervisor SIGKILL",)
 
 
-def plan(seed: int, count: int, only: Sequence[str] = ()) -> list[str]:
+def plan(
+    seed: int, count: int, only: Sequence[str] = (), without: Collection[str] = ()
+) -> list[str]:
     """``count`` kinds in the order in which they are to come: of each at least one if there is
-    room, otherwise each at most once. With ``only``, of these kinds, any number of each."""
+    room, otherwise each at most once. With ``only``, of these kinds, any number of each; none is
+    of those of ``without``."""
     chance = random.Random(f"{seed}-plan")
     if only:
-        return chance.choices(only, k=count)
-    if count < len(KINDS):
-        kinds = list(KINDS)
+        return chance.choices([kind for kind in only if kind not in without], k=count)
+    weights = {kind: weight for kind, weight in KINDS.items() if kind not in without}
+    if count < len(weights):
+        kinds = list(weights)
         first = [*_EARLY_KINDS] if count else []
         rest = [kind for kind in kinds if kind not in first]
         chosen = first[:count] + chance.sample(rest, count - len(first[:count]))
     else:
-        more = count - len(KINDS)
-        chosen = [*KINDS, *chance.choices([*KINDS], [*KINDS.values()], k=more)]
+        more = chance.choices([*weights], [*weights.values()], k=count - len(weights))
+        chosen = [*weights, *more]
     early = [each for each in chosen if each in _EARLY_KINDS]
     late = [each for each in chosen if each not in _EARLY_KINDS]
     chance.shuffle(late)

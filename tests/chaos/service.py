@@ -63,6 +63,7 @@ def main() -> int:
     options = parser.parse_args()
     seconds = options.seconds or 1.3 * options.faults
     again = f"--seed {options.seed} --faults {options.faults} --seconds {seconds:g}"
+    again += f" --model {options.model}"
     again += "".join(f" --only '{kind}'" for kind in options.only or ())
     print(f"seed {options.seed}; the same again: python -m tests.chaos.service {again}", flush=True)
     load = os.getloadavg()[0]
@@ -72,7 +73,9 @@ def main() -> int:
         measured = goodput.measure(options.model, load)
         print("\n".join(measured.table()), flush=True)
         problems += measured.problems()
-    kinds = plan(options.seed, options.faults, options.only or ())
+    # Only the fake model does harm on request.
+    without = () if options.model.startswith("fake/") else Poisoner.KINDS
+    kinds = plan(options.seed, options.faults, options.only or (), without)
     run = Run(options.seed, kinds, seconds, options.model)
     problems += run.run(keep=options.keep)
     for problem in problems:

@@ -28,6 +28,13 @@ def test_a_short_plan_has_no_kind_twice_and_kills_the_supervisor(seed, count):
     assert ("supervisor SIGKILL" in made) == (count > 0)
 
 
+@given(st.integers(0, 10**6), st.integers(0, 60))
+def test_kinds_can_be_left_out_or_be_all_that_there_is(seed, count):
+    without = ("poison text", "client SIGKILL")
+    assert not {*plan(seed, count, without=without)} & {*without}
+    assert {*plan(seed, count, ["store stopped", "poison text"], without)} <= {"store stopped"}
+
+
 def test_the_same_seed_makes_the_same_plan_and_another_another():
     assert plan(5, 300) == plan(5, 300) != plan(6, 300)
 
