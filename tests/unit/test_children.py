@@ -176,6 +176,7 @@ def test_a_worker_that_hangs_writes_its_stacks_when_its_supervisor_asks(
     os.write(child._dump.fd, b"what was there before\n")
     child.signal("SIGUSR1")
     wait_for(lambda: "<module>" in child._dump.read(), 20, "it has written for us")
+    assert "before" not in child._dump.read()
     assert child._dump.read().startswith("Current thread")
     child.signal("SIGKILL")
     exit = ended(child)
