@@ -14,8 +14,8 @@ from tests.chaos.journal import Record, read
 from tests.chaos.load import Order
 from tests.support.service import RealService
 
-#: Seconds that the last calls of all clients may take together.
-LAST_CALLS = 120.0
+#: Seconds that the last calls of all clients may take together; with a model that is no fake.
+LAST_CALLS, LAST_REAL_CALLS = 120.0, 900.0
 
 
 class Herd:
@@ -73,12 +73,14 @@ class Herd:
         for child in self._running.values():
             assert child.stdin is not None
             child.stdin.close()
-        end = time.monotonic() + LAST_CALLS
+        known = all(order.known for order in self._orders.values())
+        seconds = LAST_CALLS if known else LAST_REAL_CALLS
+        end = time.monotonic() + seconds
         for name, child in self._running.items():
             try:
                 child.wait(max(0.1, end - time.monotonic()))
             except subprocess.TimeoutExpired:
-                said.append(f"the last call of {name} is not answered after {LAST_CALLS:.0f} s")
+                said.append(f"the last call of {name} is not answered after {seconds:.0f} s")
                 child.kill()
                 child.wait()
         return said + [each for each in self.problems() if "(0)" not in each and each not in said]

@@ -99,12 +99,14 @@ class Run:
         service = RealService.make(
             self._model,
             THOTH_FAULTS="1",
-            THOTH_UNIT_TIMEOUT=f"{UNIT_TIMEOUT:g}",
-            THOTH_WORKER_MEMORY_MB=str(WORKER_MEMORY),
             THOTH_QUEUE_MB="8",
             RAG_CHUNK_SIZE="200",
             RAG_CHUNK_OVERLAP="20",
         )
+        if self._known:
+            # Another model needs more than this of either.
+            service.env["THOTH_UNIT_TIMEOUT"] = f"{UNIT_TIMEOUT:g}"
+            service.env["THOTH_WORKER_MEMORY_MB"] = str(WORKER_MEMORY)
         # A service that this process starts is to be known by them, as others are.
         os.environ.update(service.env)
         try:
