@@ -163,6 +163,10 @@ class Clients:
 
     def ask(self) -> None:
         r, shape = self.world.random, self.world.shape
+        if r.random() < 0.03:
+            # Many at once who only read.
+            for _ in range(8):
+                self._ask(r.choice(("get", "count", "search")))
         ids = [f"id{n}" for n in r.sample(range(IDS), min(IDS, 1 + int(r.expovariate(0.12))))]
         texts = [self._text() for _ in ids]
         if shape.poison and r.random() < shape.poison * self.world.faults:

@@ -93,7 +93,10 @@ class SlotChecks:
         elif isinstance(action, Tell):
             slot = supervisor.crew.slots[action.slot]
             # A planned restart is told by its reason.
-            account.planned = account.planned or slot.ending.startswith("recycled")
+            planned = slot.ending.startswith("recycled")
+            if planned and action.kind == "stop" and account.told != "drain":
+                raise Violation(f"{action.slot} is replaced before its work is done")
+            account.planned = account.planned or planned
             account.told, account.told_at = action.kind, now
         elif isinstance(action, Signal):
             slot = supervisor.crew.slots[action.slot]
@@ -172,6 +175,8 @@ class SlotChecks:
             account = self._of(name)
             if slot.state is not account.state:
                 account.state, account.since = slot.state, now
+            if slot.deaths != account.deaths:
+                raise Violation(f"{name} is said to have died {slot.deaths}, not {account.deaths}")
             child: Any = supervisor.crew.children.get(name)
             if child is None:
                 if account.stopped or (account.given_up and not account.restarted):

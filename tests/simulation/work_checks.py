@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.book_checks import compare
 from tests.simulation.processes import SIGSEGV
 from tests.simulation.suspect_checks import SuspectChecks
 from tests.simulation.world import Violation
@@ -60,6 +61,8 @@ class WorkChecks:
         self.checks = checks
         self._holders: dict[str, Holder] = {}
         self._units: dict[str, Sent] = {}
+        #: Units and attempts that the store has answered.
+        self._stored: set[tuple[str, int]] = set()
         self._suspects = SuspectChecks()
         #: When what runs alone last moved on.
         self.tried = 0.0
@@ -68,7 +71,7 @@ class WorkChecks:
         self._hashes: dict[str, str] = {}
         #: How often others had a turn since this bulk request had its last.
         self._passed: dict[Request, Counter[Request]] = {}
-        self._urgent_in_a_row = 0
+        self._urgent_in_a_row = self._kept_waiting = 0
         self._refused: set[Promise] = set()
         #: The slot that must have been told of useful work once this message is dealt with.
         self._useful = ""
@@ -76,11 +79,12 @@ class WorkChecks:
     def began(self) -> None:
         self._holders.clear()
         self._units.clear()
+        self._stored.clear()
         self._suspects.began()
         self.tried = self.world.now
         self._overtook = 0
         self._passed.clear()
-        self._urgent_in_a_row = 0
+        self._urgent_in_a_row = self._kept_waiting = 0
 
     def stood_still(self) -> None:
         for holder in self._holders.values():
@@ -106,7 +110,10 @@ class WorkChecks:
         unit = board.units.get(message.id)
         holder = self._holders.get(action.incarnation)
         if unit is None:
-            # Given up since, in the same turn.
+            # Given up since, in the same turn; the worker is to be told so after this.
+            if holder is not None:
+                texts = message.body["texts"]
+                holder.has[message.id] = Sent(None, message.attempt, action.incarnation, texts, [])
             return
         promise = self.checks.open.get(unit.request.id)
         if not unit.request.own and (promise is None or promise.request is not unit.request):
@@ -126,6 +133,10 @@ class WorkChecks:
             promise, message.attempt, action.incarnation, message.body["texts"], list(unit.items)
         )
         store = message.body.get("store")
+        if store is not None:
+            room = assign.HANDED_UNITS + assign.HANDED_QUERIES * unit.request.interactive
+            if len(board.handed) >= room:
+                raise Violation(f"{unit.id} is begun, and {len(board.handed)} units are handed")
         if store is not None and promise is not None:
             self._for_store(store, promise)
         self.world.tally["units"] += 1
@@ -265,19 +276,17 @@ class WorkChecks:
         self._line(board, urgent=call.urgent)
 
     def _line(self, board: Board, *, urgent: bool) -> None:
-        """Urgent calls go first, and never keep the others waiting for ever."""
-        if urgent and board.store._rest:
+        """Urgent calls go first, and never keep the others waiting for ever. Several may have been
+        sent since the lines were as they are now, so both bounds are a little wide."""
+        if urgent:
             self._urgent_in_a_row += 1
-            if self._urgent_in_a_row > store_line.URGENT_IN_A_ROW:
+            self._kept_waiting = self._kept_waiting + 1 if board.store._rest else 0
+            if self._kept_waiting > 2 * store_line.URGENT_IN_A_ROW:
                 raise Violation("urgent calls keep the others waiting")
             return
-        if (
-            not urgent
-            and board.store._urgent
-            and (self._urgent_in_a_row < store_line.URGENT_IN_A_ROW)
-        ):
+        if board.store._urgent and self._urgent_in_a_row < store_line.URGENT_IN_A_ROW:
             raise Violation("a call that nobody waits for overtook an urgent one")
-        self._urgent_in_a_row = 0
+        self._urgent_in_a_row = self._kept_waiting = 0
 
     def from_store(self, supervisor: Supervisor, child: Any, message: Message) -> bool:
         """As :meth:`from_worker`."""
@@ -301,6 +310,8 @@ class WorkChecks:
                 or message.incarnation != board.store.incarnation
             ):
                 return True
+        if unit is not None:
+            self._stored.add((message.id, message.attempt))
         self._moves(sent, child.slot, refused=message.kind == "error")
         return False
 
@@ -411,6 +422,7 @@ class WorkChecks:
             raise Violation("interactive work waits for a worker that is away")
 
     def after_tick(self, supervisor: Supervisor) -> None:
+        compare(supervisor.dispatch.board, self._holders, self._stored)
         limits = supervisor.dispatch.limits
         for incarnation, holder in self._holders.items():
             slot = supervisor.crew.slots[holder.slot]
