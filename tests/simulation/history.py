@@ -27,6 +27,8 @@ class History(World):
             self.shape = replace(self.shape, poison=poison)
         if not faults:
             self.faults = 0.0
+            # Not even a worker that is replaced, with vectors that the store has yet to answer.
+            self.shape = replace(self.shape, age=0.0)
         self.network = Network(self)
         self.ledger = Ledger(self)
         self.checks = Checks(self)
