@@ -52,20 +52,20 @@ def no_inner_name(problem: ThothError) -> None:
 
 
 # While the first is under way; between two of the collections; when all is sent.
-@pytest.mark.parametrize("at", [500, 2300, 3600])
+@pytest.mark.parametrize("at", [500, 3300, 5000])
 def test_of_two_rescues_the_later_says_so_and_leaves_nothing(
     running: RealService, thoth: Thoth, pair_copy: Path, at: int
 ) -> None:
     def other() -> None:
         done = running.run("thoth", "rescue", str(pair_copy), "--json")
         assert done.returncode == 0, done.stderr
-        assert sum(each["rows"] for each in json.loads(done.stdout)["collections"]) == 3600
+        assert sum(each["rows"] for each in json.loads(done.stdout)["collections"]) == 5000
 
     with pytest.raises(CollectionExists, match=r"'notes'.* was not there when") as caught:
         thoth.rescue(pair_copy, on_progress=once(at, other))
     no_inner_name(caught.value)
     assert caught.value.fix == "thoth collections"
-    assert counts(thoth) == {"notes": 2300, "other": 1300}
+    assert counts(thoth) == {"notes": 3300, "other": 1700}
 
 
 def test_a_rescue_whose_rows_are_deleted_meanwhile_makes_none_anew(
@@ -78,7 +78,7 @@ def test_a_rescue_whose_rows_are_deleted_meanwhile_makes_none_anew(
     with pytest.raises(Conflict, match="deleted"):
         thoth.rescue(pair_copy, ["notes"], on_progress=once(500, delete))
     assert counts(thoth) == {}
-    assert thoth.rescue(pair_copy).stored == 3600
+    assert thoth.rescue(pair_copy).stored == 5000
     assert set(counts(thoth)) == set(BOTH)
 
 
