@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 from typing import Any
 
 import pytest
 
-from cli import watch
 from cli.output import Output
 from cli.watch import Rates, Screen, one_line, rates
 from thoth_core.supervisor.counters import COUNTERS
@@ -51,7 +49,8 @@ def test_a_line_says_state_rates_and_what_is_open() -> None:
 def test_a_drawing_takes_the_place_of_the_one_before_and_no_more_than_the_screen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch.shutil, "get_terminal_size", lambda: os.terminal_size((10, 4)))
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setenv("LINES", "4")
     out = io.StringIO()
     screen = Screen(Output(out=out))
     screen.draw(["one", "two"])
