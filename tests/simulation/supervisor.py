@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.embedding import EmbedProcess
-from tests.simulation.processes import PROMPT, Process
+from tests.simulation.processes import PROMPT
 from tests.simulation.storing import StoreProcess
 from tests.simulation.world import MEMORY
 from thoth_core.errors import ServiceStopping
@@ -17,9 +17,8 @@ from thoth_core.sockets import Sent
 from thoth_core.supervisor.board import Quarantined, Stalled, ToClient, ToStore, ToWorker
 from thoth_core.supervisor.crew import AFTER_PAUSE, STORE, Crew
 from thoth_core.supervisor.dispatch import Dispatch
-from thoth_core.supervisor.in_flight import held_by
+from thoth_core.supervisor.joint import Joint
 from thoth_core.supervisor.outbox import Outbox
-from thoth_core.supervisor.quarantine import Ending
 from thoth_core.supervisor.service import GAP, TICK
 from thoth_core.supervisor.slots import Action, Slot, State
 from thoth_core.wire import Message
@@ -78,6 +77,9 @@ class SimCrew(Crew):
         for slot in self.slots.values():
             slot._chance = world.random.random
 
+    def config_for(self, slot: Slot) -> Message:
+        return Message("config")
+
     def stood_still(self, gap: float) -> None:
         super().stood_still(gap)
         self._paused_until = self._world.now + AFTER_PAUSE
@@ -114,6 +116,7 @@ class Supervisor:
         self.crew = SimCrew(
             world, self, tell=self._tell, watch=lambda child: None, unwatch=lambda child: None
         )
+        self._joint = Joint(self.crew, self.dispatch)
         #: "" while it serves; then the stage of the end, as in the service.
         self.stopping = ""
         self._drain_until = 0.0
@@ -243,14 +246,7 @@ class Supervisor:
         self.back_out.flush(now)
 
     def _tell_dispatch(self, now: float) -> None:
-        crew = self.crew
-        self.dispatch.availability(
-            embed=crew.embed_problem(),
-            store=crew.store_problem(),
-            hopeless=crew.hopeless_lanes(),
-            leaving=crew.leaving(),
-            failed=crew.hopeless_slots(),
-        )
+        self._joint.tell_availability()
         self._carry_out(now)
 
     def _look_around(self, now: float) -> None:
@@ -334,62 +330,34 @@ class Supervisor:
 
     def _from_worker(self, now: float, identity: bytes, message: Message) -> None:
         child: Any = self.crew.child_of(identity)
-        checks, counters = self.world.checks, self.dispatch.board.counters
+        checks, late, before = self.world.checks, False, 0
+        if child is not None:
+            kind, work = message.kind, checks.work
+            if kind == "beat":
+                busy = message.body["busy"]
+                work.beat(self, child, message.body["progress"], busy=busy)
+            elif kind not in ("hello", "state", "failed", "bye", "ready"):
+                of = work.from_store if child.role == "store" else work.from_worker
+                late, before = of(self, child, message), self._late_frames
+        answer = self._joint.heard(now, identity, message)
         if child is None:
-            counters["frames_late"] += 1
             return
-        slot, kind = self.crew.slots[child.slot], message.kind
-        if kind == "hello":
-            self._tell(child, Message("stop") if slot.ending else Message("config"))
-        elif kind == "state":
-            slot.state_said(now, str(message.body["state"]))
-        elif kind == "beat":
-            self.crew.beats[child.slot] = message.body
-            steps, busy = message.body["progress"], message.body["busy"]
-            self.world.checks.work.beat(self, child, steps, busy=busy)
-            if slot.role == "store":
-                self.dispatch.store_beat(now, child.incarnation, steps, busy=busy)
-            else:
-                self.dispatch.worker_beat(now, child.slot, child.incarnation, steps)
-        elif kind == "failed":
-            slot.failed_to_boot(message.body)
-        elif kind == "bye":
-            child.said_all = True
-        elif kind == "ready":
-            self._worker_ready(now, child, message.body)
-        elif slot.role == "store":
-            late, before = checks.work.from_store(self, child, message), counters["frames_late"]
-            self.dispatch.store_message(now, message)
-            checks.heard_of(self, message, late, before)
-        else:
-            late, before = checks.work.from_worker(self, child, message), counters["frames_late"]
-            self.dispatch.worker_message(now, child.slot, child.incarnation, message)
-            checks.heard_of(self, message, late, before)
+        checks.heard_of(self, message, late, before)
+        if message.kind == "ready" and self.crew.slots[child.slot].state is State.READY:
+            checks.ready(self, child)
+        if answer is not None:
+            self._tell(child, answer)
 
-    def _worker_ready(self, now: float, child: Process, info: Any) -> None:
-        slot = self.crew.slots[child.slot]
-        slot.ready(now)
-        if slot.state is not State.READY:
-            return
-        self.world.checks.ready(self, child)
-        if slot.role == "store":
-            self.dispatch.store_ready(child.incarnation, info["endpoint"], info["epoch"])
-        else:
-            self.dispatch.worker_ready(child.slot, child.incarnation, slot.lane, info)
+    @property
+    def _late_frames(self) -> int:
+        return self.dispatch.board.counters["frames_late"]
 
     def _child_ended(self, now: float, child: Any) -> None:
         self._read_back()
         self.world.checks.slots.ended(self, child)
-        held = held_by(self.dispatch.board, child.slot, child.incarnation)
-        exit = self.crew.ended_child(now, child, held)
-        self.back_out.drop(child.identity)
-        blame = exit.blame or child.stalled
         self.world.checks.ended(self, child)
-        if child.slot == STORE:
-            self.dispatch.store_gone(child.incarnation, blame=blame)
-        else:
-            ending = Ending(exit.reason, exit.signal, child.top_frame, now)
-            self.dispatch.worker_gone(child.slot, child.incarnation, blame=blame, ending=ending)
+        self._joint.ended(now, child)
+        self.back_out.drop(child.identity)
         self._carry_out(now)
 
     def _tell(self, child: Any, message: Message) -> None:

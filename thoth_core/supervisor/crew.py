@@ -147,6 +147,12 @@ class Crew:
             self._carry_out(now, self.slots[each].restart(now))
         return names
 
+    def is_ready(self, now: float, child: Child, info: Mapping[str, Any]) -> None:
+        """The worker said that it is READY, and ``info`` about itself."""
+        self.slots[child.slot].ready(now)
+        self.ready_info[child.slot] = child.said = info
+        self._log.info("worker %s (pid %d) is ready", child.slot, child.pid)
+
     def recycle(self, now: float) -> None:
         """Replace a worker that has grown over its bound, or is over its age, if it is time."""
         for found in self.recycling.look(now, [self._seen(slot) for slot in self.slots.values()]):

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from thoth_core import sockets
@@ -18,15 +18,14 @@ from thoth_core.supervisor.board import Quarantined, Stalled, ToClient, ToStore,
 from thoth_core.supervisor.crew import STORE, Crew
 from thoth_core.supervisor.desk import Desk
 from thoth_core.supervisor.dispatch import Dispatch, Limits
-from thoth_core.supervisor.in_flight import held_by
+from thoth_core.supervisor.joint import Joint
 from thoth_core.supervisor.launch import Announce, Launch
 from thoth_core.supervisor.notify import Notifier
 from thoth_core.supervisor.outbox import Outbox
 from thoth_core.supervisor.premises import Premises
 from thoth_core.supervisor.processes import Child
-from thoth_core.supervisor.quarantine import Ending
 from thoth_core.supervisor.quarantine_file import QuarantineFile
-from thoth_core.supervisor.slots import Policy, State
+from thoth_core.supervisor.slots import Policy
 from thoth_core.wire import Frame, Message, decode, encode, error_message
 
 #: Seconds between looks at deadlines.
@@ -110,6 +109,7 @@ class Service:
             unwatch=self._unwatch,
             policy=policy,
         )
+        self._joint = Joint(self.crew, self.dispatch)
         self._desk = Desk(
             settings, self.id, self._started, self.dispatch, self.crew, self._quarantine
         )
@@ -280,14 +280,7 @@ class Service:
             self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
 
     def _tell_dispatch(self, now: float) -> None:
-        """Who can be had, and who leaves: a worker that was told to end gets nothing after that."""
-        self.dispatch.availability(
-            embed=self.crew.embed_problem(),
-            store=self.crew.store_problem(),
-            hopeless=self.crew.hopeless_lanes(),
-            leaving=self.crew.leaving(),
-            failed=self.crew.hopeless_slots(),
-        )
+        self._joint.tell_availability()
         self._carry_out(now)
 
     def _watch_the_start(self, now: float) -> None:
@@ -363,65 +356,15 @@ class Service:
     # -- workers ------------------------------------------------------------------------------
 
     def _from_worker(self, now: float, identity: bytes, message: Message, size: int) -> None:
+        answer = self._joint.heard(now, identity, message)
         child = self.crew.child_of(identity)
-        if child is None:
-            # Of an incarnation that has ended, or of nobody we know.
-            self.dispatch.board.counters["frames_late"] += 1
-            return
-        slot = self.crew.slots[child.slot]
-        kind = message.kind
-        if kind == "hello":
-            # Told to end before it could be told anything, it hears of that now.
-            ending = Message("stop") if slot.ending else None
-            self._tell(child, ending or self.crew.config_for(slot))
-        elif kind == "state":
-            slot.state_said(now, str(message.body.get("state", "LOADING")))
-        elif kind == "beat":
-            self.crew.beats[child.slot] = message.body
-            steps, busy = message.body.get("progress", 0), bool(message.body.get("busy"))
-            if slot.role == "store":
-                self.dispatch.store_beat(now, child.incarnation, steps, busy=busy)
-            else:
-                self.dispatch.worker_beat(now, child.slot, child.incarnation, steps)
-        elif kind == "failed":
-            slot.failed_to_boot(message.body)
-        elif kind == "bye":
-            child.said_all = True
-        elif kind == "ready":
-            self._worker_ready(now, child, message.body)
-        elif slot.role == "store":
-            self.dispatch.store_message(now, message)
-        else:
-            self.dispatch.worker_message(now, child.slot, child.incarnation, message)
-
-    def _worker_ready(self, now: float, child: Child, info: Mapping[str, Any]) -> None:
-        slot = self.crew.slots[child.slot]
-        slot.ready(now)
-        self.crew.ready_info[child.slot] = child.said = info
-        self._log.info("worker %s (pid %d) is ready", child.slot, child.pid)
-        if slot.state is not State.READY:
-            return
-        if slot.role == "store":
-            self.dispatch.store_ready(
-                child.incarnation, str(info.get("endpoint", "")), int(info.get("epoch", 0))
-            )
-        else:
-            self.dispatch.worker_ready(child.slot, child.incarnation, slot.lane, info)
+        if answer is not None and child is not None:
+            self._tell(child, answer)
 
     def _child_ended(self, now: float, child: Child) -> None:
         self._hear_out(child)
-        held = held_by(self.dispatch.board, child.slot, child.incarnation)
-        exit = self.crew.ended_child(now, child, held)
+        self._joint.ended(now, child)
         self._back_out.drop(child.identity)
-        # A text that hangs its worker is as bad as one that crashes it: every try costs a worker
-        # and THOTH_UNIT_TIMEOUT seconds. So the end that we made of a worker without progress is
-        # put down to its work, like a crash.
-        blame = exit.blame or child.stalled
-        if child.slot == STORE:
-            self.dispatch.store_gone(child.incarnation, blame=blame)
-        else:
-            ending = Ending(exit.reason, exit.signal, child.top_frame, exit.at)
-            self.dispatch.worker_gone(child.slot, child.incarnation, blame=blame, ending=ending)
         self._carry_out(now)
 
     def _hear_out(self, child: Child) -> None:

@@ -1,0 +1,92 @@
+"""Where the crew and dispatch meet: what workers say, and how they end, is told to both. Pure.
+
+The loop of the service and that of the simulation both use it, so that what is proved of the one
+holds for the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thoth_core.supervisor.in_flight import held_by
+from thoth_core.supervisor.quarantine import Ending
+from thoth_core.supervisor.slots import State
+from thoth_core.wire import Message
+
+if TYPE_CHECKING:
+    from thoth_core.supervisor.crew import Crew
+    from thoth_core.supervisor.dispatch import Dispatch
+    from thoth_core.supervisor.processes import Child
+
+
+class Joint:
+    def __init__(self, crew: Crew, dispatch: Dispatch) -> None:
+        self._crew = crew
+        self._dispatch = dispatch
+
+    def heard(self, now: float, identity: bytes, message: Message) -> Message | None:
+        """A worker said something; what it is to be told for that."""
+        crew, dispatch = self._crew, self._dispatch
+        child = crew.child_of(identity)
+        if child is None:
+            # Of an incarnation that has ended, or of nobody we know.
+            dispatch.board.counters["frames_late"] += 1
+            return None
+        slot = crew.slots[child.slot]
+        kind, body = message.kind, message.body
+        if kind == "hello":
+            # Told to end before it could be told anything, it hears of that now.
+            return Message("stop") if slot.ending else crew.config_for(slot)
+        if kind == "state":
+            slot.state_said(now, str(body.get("state", "LOADING")))
+        elif kind == "beat":
+            crew.beats[child.slot] = body
+            steps, busy = body.get("progress", 0), bool(body.get("busy"))
+            if slot.role == "store":
+                dispatch.store_beat(now, child.incarnation, steps, busy=busy)
+            else:
+                dispatch.worker_beat(now, child.slot, child.incarnation, steps)
+        elif kind == "failed":
+            slot.failed_to_boot(body)
+        elif kind == "bye":
+            child.said_all = True
+        elif kind == "ready":
+            crew.is_ready(now, child, body)
+            if slot.state is not State.READY:
+                return None
+            if slot.role == "store":
+                endpoint, epoch = str(body.get("endpoint", "")), int(body.get("epoch", 0))
+                dispatch.store_ready(child.incarnation, endpoint, epoch)
+            else:
+                dispatch.worker_ready(child.slot, child.incarnation, slot.lane, body)
+        elif slot.role == "store":
+            dispatch.store_message(now, message)
+        else:
+            dispatch.worker_message(now, child.slot, child.incarnation, message)
+        return None
+
+    def ended(self, now: float, child: Child) -> None:
+        """The process has ended, and all that it said was heard."""
+        dispatch = self._dispatch
+        held = held_by(dispatch.board, child.slot, child.incarnation)
+        exit = self._crew.ended_child(now, child, held)
+        # A text that hangs its worker is as bad as one that crashes it: every try costs a worker
+        # and THOTH_UNIT_TIMEOUT seconds. So the end that we made of a worker without progress is
+        # put down to its work, like a crash.
+        blame = exit.blame or child.stalled
+        if self._crew.slots[child.slot].role == "store":
+            dispatch.store_gone(child.incarnation, blame=blame)
+        else:
+            ending = Ending(exit.reason, exit.signal, child.top_frame, exit.at)
+            dispatch.worker_gone(child.slot, child.incarnation, blame=blame, ending=ending)
+
+    def tell_availability(self) -> None:
+        """Who can be had, and who leaves: a worker that was told to end gets nothing after that."""
+        crew = self._crew
+        self._dispatch.availability(
+            embed=crew.embed_problem(),
+            store=crew.store_problem(),
+            hopeless=crew.hopeless_lanes(),
+            leaving=crew.leaving(),
+            failed=crew.hopeless_slots(),
+        )
