@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -10,16 +11,23 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from thoth_core.supervisor import service as module
+from thoth_core.sockets import Sent
+from thoth_core.supervisor import switchboard
+from thoth_core.supervisor.joint import Joint
 from thoth_core.supervisor.service import GAP, Service
-from thoth_core.wire import Message, encode
+from thoth_core.supervisor.switchboard import Door
+from thoth_core.wire import Frame, Message, decode, encode
+
+LOG = logging.getLogger("thoth.tested")
+LOG.disabled = True
 
 
 def around(**parts: Any) -> Any:
     """What a method of the service sees as ``self``."""
-    stub = MagicMock(_outputs={}, _sentinels={}, _next_tick=float("inf"))
+    stub = MagicMock(_next_tick=float("inf"))
     stub._timeout.return_value = 0.0
-    stub._poller.poll.return_value = []
+    stub._lines.heard.return_value = False
+    stub._lines.ended.return_value = []
     for name, part in parts.items():
         setattr(stub, name, part)
     return stub
@@ -39,14 +47,14 @@ def test_messages_that_take_long_do_not_keep_the_other_sockets_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames = [b"client", *encode(Message("embed", "r1"))]
-    monkeypatch.setattr(module.sockets, "receive", lambda source: frames)
+    monkeypatch.setattr(switchboard.sockets, "receive", lambda source: frames)
     handled: list[bytes] = []
 
     def slowly(now: float, client: bytes, message: Message, size: int) -> None:
         handled.append(client)
         time.sleep(0.02)
 
-    Service._read(around(), object(), slowly)
+    Door(object(), Counter(), LOG, then=lambda now: None).read(slowly)
     assert 1 <= len(handled) <= 10
 
 
@@ -56,7 +64,7 @@ def test_a_worker_that_says_hello_hears_first_that_it_is_to_end(ending: str, tol
     crew = MagicMock(slots={"embed-bulk-1": SimpleNamespace(ending=ending, role="embed")})
     crew.child_of.return_value = child
     crew.config_for.return_value = Message("config")
-    stub = around(crew=crew, counters=Counter())
+    stub = around(crew=crew, _joint=Joint(crew, MagicMock()))
     Service._from_worker(stub, 0.0, b"embed.embed-bulk-1.ab12", Message("hello"), 1)
     [call] = stub._tell.call_args_list
     assert call.args[1].kind == told
@@ -67,17 +75,21 @@ def test_a_message_that_meets_a_defect_is_answered_and_the_loop_goes_on(
 ) -> None:
     arrived = [[b"client", *encode(Message("embed", id))] for id in ("r1", "r2")]
     monkeypatch.setattr(
-        module.sockets, "receive", lambda source: arrived.pop(0) if arrived else None
+        switchboard.sockets, "receive", lambda source: arrived.pop(0) if arrived else None
     )
     answered: list[Message] = []
-    stub = around()
-    stub._reply = lambda source, now, to, message: answered.append(message)
+
+    def sent(router: Any, frames: list[Frame], *, to: bytes) -> Sent:
+        answered.append(decode(frames))
+        return Sent.SENT
+
+    monkeypatch.setattr(switchboard.sockets, "send", sent)
 
     def broken(now: float, client: bytes, message: Message, size: int) -> None:
         if message.id == "r1":
             raise KeyError("a defect")
         answered.append(Message("result", message.id))
 
-    Service._read(stub, object(), broken)
+    Door(object(), Counter(), LOG, then=lambda now: None).read(broken)
     assert [(m.kind, m.id) for m in answered] == [("error", "r1"), ("result", "r2")]
     assert answered[0].body["code"] == "internal"

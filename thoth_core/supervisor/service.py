@@ -8,11 +8,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
 
-from thoth_core import sockets
-from thoth_core.errors import InternalError, ServiceStopping, ThothError
+from thoth_core.errors import ServiceStopping, ThothError
 from thoth_core.settings import Settings
 from thoth_core.supervisor.board import Quarantined, Stalled, ToClient, ToStore, ToWorker
 from thoth_core.supervisor.crew import STORE, Crew
@@ -21,12 +18,12 @@ from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.supervisor.joint import Joint
 from thoth_core.supervisor.launch import Announce, Launch
 from thoth_core.supervisor.notify import Notifier
-from thoth_core.supervisor.outbox import Outbox
 from thoth_core.supervisor.premises import Premises
 from thoth_core.supervisor.processes import Child
 from thoth_core.supervisor.quarantine_file import QuarantineFile
 from thoth_core.supervisor.slots import Policy
-from thoth_core.wire import Frame, Message, decode, encode, error_message
+from thoth_core.supervisor.switchboard import Switchboard
+from thoth_core.wire import Frame, Message, encode, error_message
 
 #: Seconds between looks at deadlines.
 TICK = 0.25
@@ -38,10 +35,6 @@ RETRY = 0.02
 LAST_WORDS = 2.0
 #: A loop that was away for longer than this was stopped or suspended.
 GAP = 2.0
-#: Messages taken from one socket before the others have their turn, and seconds spent on them.
-BURST, SHARE = 200, 0.05
-
-
 #: Seconds by which a worker's own timer, which also writes its stacks, comes before ours.
 TIMER_GRACE = 2.0
 
@@ -84,29 +77,23 @@ class Service:
         self._stopping = ""
         self._stop_waiters: list[tuple[bytes, str]] = []
         self._exit_status = 0
-        self._context = sockets.context()
         room = settings.service_dir
-        # An answer may have a megabyte, and a client may read none of them.
-        self._front = sockets.router(self._context, room / "front", hwm=256, send_hwm=64)
-        self._control = sockets.router(self._context, room / "control")
-        self._back = sockets.router(self._context, room / "back", hwm=256)
-        names = [room / name for name in ("lock", "front", "control", "back")]
-        self._premises = Premises([*names, settings.data_dir / "lock"])
-        self._front_out = Outbox(_sender(self._front))
-        self._control_out = Outbox(_sender(self._control))
-        self._back_out = Outbox(_sender(self._back))
-        self._poller = sockets.poller()
-        for each in (self._front, self._control, self._back):
-            self._poller.register(each, sockets.POLLIN)
-        self._sentinels: dict[int, Child] = {}
-        self._outputs: dict[int, Child] = {}
+        self._lines = Switchboard(
+            room,
+            self.dispatch.board.counters,
+            self._log,
+            then=self._carry_out,
+            client_gone=self.dispatch.client_gone,
+        )
+        locks = (room / "lock", settings.data_dir / "lock")
+        self._premises = Premises([*locks, *self._lines.paths])
         self.crew = Crew(
             settings,
             self.id,
             room / "back",
             tell=self._tell,
-            watch=self._watch,
-            unwatch=self._unwatch,
+            watch=self._lines.watch,
+            unwatch=self._lines.unwatch,
             policy=policy,
         )
         self._joint = Joint(self.crew, self.dispatch)
@@ -116,7 +103,7 @@ class Service:
         self._signals_in, self._signals_out = socket.socketpair()
         for end in (self._signals_in, self._signals_out):
             end.setblocking(False)
-        self._poller.register(self._signals_out.fileno(), sockets.POLLIN)
+        self._lines.register(self._signals_out.fileno())
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -141,7 +128,8 @@ class Service:
 
     def _turn(self) -> None:
         timeout = self._timeout(time.monotonic())
-        events = dict(self._poller.poll(int(timeout * 1000) + 1))
+        lines = self._lines
+        lines.poll(timeout)
         now = time.monotonic()
         # From turn to turn, for it may have been stopped at any place in one.
         gap = now - self._turned - timeout
@@ -150,22 +138,19 @@ class Service:
             self._log.warning("the supervisor stood still for %.1f s", gap)
             self.dispatch.stood_still(gap)
             self.crew.stood_still(gap)
-            for box in (self._front_out, self._control_out, self._back_out):
-                box.stood_still(gap)
-        if self._signals_out.fileno() in events:
+            lines.stood_still(gap)
+        if lines.heard(self._signals_out.fileno()):
             self._read_signals()
         # What workers wrote and answered before they died counts, so it is read first.
-        for fd in [fd for fd in events if fd in self._outputs]:
-            if not self._outputs[fd].read_output():
-                self._unwatch_output(fd)
-        if self._back in events:
-            self._read(self._back, self._from_worker)
-        for fd in [fd for fd in events if fd in self._sentinels]:
-            self._child_ended(now, self._sentinels[fd])
-        if self._control in events:
-            self._read(self._control, self._from_control)
-        if self._front in events:
-            self._read(self._front, self._from_client)
+        lines.read_outputs()
+        if lines.heard(lines.back):
+            lines.back.read(self._from_worker)
+        for child in lines.ended():
+            self._child_ended(now, child)
+        if lines.heard(lines.control):
+            lines.control.read(self._from_control)
+        if lines.heard(lines.front):
+            lines.front.read(self._from_client)
         self.crew.tick(now)
         if now >= self._next_tick:
             self._next_tick = now + TICK
@@ -176,7 +161,7 @@ class Service:
                 self.crew.recycle(now)
                 self._tell_dispatch(now)
         self._carry_out(now)
-        self._flush(now)
+        lines.flush(now)
         self._look_around(now)
         self._notifier.turned(now, self.crew.slots.values(), bool(self._stopping))
 
@@ -186,49 +171,16 @@ class Service:
         if wakes is not None:
             timeout = min(timeout, max(0.0, wakes - now))
         timeout = min(timeout, max(0.0, self._notifier.wakes_at - now))
-        if self._front_out or self._back_out or self._control_out:
+        if self._lines.waiting:
             timeout = min(timeout, RETRY)
         return timeout
-
-    def _read(self, source: Any, handle: Callable[[float, bytes, Message, int], None]) -> None:
-        end = time.monotonic() + SHARE
-        for _ in range(BURST):
-            frames = sockets.receive(source)
-            if frames is None:
-                return
-            identity = bytes(frames[0])
-            now = time.monotonic()
-            try:
-                message = decode(frames[1:])
-            except ThothError as problem:
-                self.dispatch.board.counters["frames_bad"] += 1
-                if source is not self._back:
-                    self._reply(source, now, identity, error_message(problem))
-                continue
-            try:
-                handle(now, identity, message, sum(len(f) for f in frames))
-            except Exception as problem:
-                # One message must not end the service for everybody else; whoever sent it would
-                # send it again to the next one.
-                self._log.exception("a %s message could not be handled", message.kind)
-                self.dispatch.board.counters["defects"] += 1
-                if source is not self._back:
-                    defect = InternalError(
-                        f"the service failed on a {message.kind} call",
-                        cause=f"{type(problem).__name__}: {problem}",
-                        fix="thoth-supervisor logs",
-                    )
-                    self._reply(source, now, identity, error_message(defect, message.id))
-            self._carry_out(now)
-            if time.monotonic() > end:
-                return
 
     def _carry_out(self, now: float) -> None:
         """Do what dispatch decided. Each action may lead to more."""
         while actions := self.dispatch.actions():
             for action in actions:
                 if isinstance(action, ToClient):
-                    self._reply(self._front, now, action.client, action.message)
+                    self._lines.front.reply(now, action.client, action.message)
                 elif isinstance(action, ToWorker):
                     child = self.crew.children.get(action.slot)
                     if child is not None and child.incarnation == action.incarnation:
@@ -244,12 +196,6 @@ class Service:
                     self._quarantine.keep()
                 else:
                     self.crew.slots[action.slot].useful()
-
-    def _flush(self, now: float) -> None:
-        for client in self._front_out.flush(now):
-            self.dispatch.client_gone(client)
-        self._control_out.flush(now)
-        self._back_out.flush(now)
 
     def _look_around(self, now: float) -> None:
         """What follows from how things stand, rather than from one event."""
@@ -305,29 +251,16 @@ class Service:
 
     def _from_client(self, now: float, client: bytes, message: Message, size: int) -> None:
         if message.kind == "ping":
-            self._reply(self._front, now, client, Message("pong", message.id))
+            self._lines.front.reply(now, client, Message("pong", message.id))
         elif message.kind == "hello":
             self._last_work = now
-            self._reply(
-                self._front,
-                now,
-                client,
-                Message("result", message.id, body=self._desk.hello(message)),
-            )
+            body = self._desk.hello(message)
+            self._lines.front.reply(now, client, Message("result", message.id, body=body))
         elif message.kind == "cancel":
             self.dispatch.cancel(client, message.id)
         else:
             self._last_work = now
             self.dispatch.request(now, client, message, size)
-
-    def _reply(self, source: Any, now: float, to: bytes, message: Message) -> None:
-        try:
-            frames = encode(message)
-        except ThothError as problem:
-            frames = encode(error_message(problem, message.id))
-        box = self._front_out if source is self._front else self._control_out
-        if not box.send(now, to, frames) and source is self._front:
-            self.dispatch.client_gone(to)
 
     # -- control ------------------------------------------------------------------------------
 
@@ -338,7 +271,7 @@ class Service:
         except ThothError as problem:
             answer = error_message(problem, message.id)
         if answer is not None:
-            self._reply(self._control, now, client, answer)
+            self._lines.control.reply(now, client, answer)
 
     def _control_answer(self, now: float, client: bytes, message: Message) -> Message | None:
         if message.kind == "ping":
@@ -364,7 +297,7 @@ class Service:
     def _child_ended(self, now: float, child: Child) -> None:
         self._hear_out(child)
         self._joint.ended(now, child)
-        self._back_out.drop(child.identity)
+        self._lines.back.out.drop(child.identity)
         self._carry_out(now)
 
     def _hear_out(self, child: Child) -> None:
@@ -372,10 +305,11 @@ class Service:
         ended in order said (its last unit is done, why it could not be set up) is certain to come,
         so that is waited for."""
         end = time.monotonic() + (LAST_WORDS if child.ended_in_order() else 0.01)
-        self._read(self._back, self._from_worker)
+        back = self._lines.back
+        back.read(self._from_worker)
         while not child.said_all and (left := end - time.monotonic()) > 0:
-            if self._back.poll(int(left * 1000) + 1):
-                self._read(self._back, self._from_worker)
+            if back.socket.poll(int(left * 1000) + 1):
+                back.read(self._from_worker)
 
     def _tell(self, child: Child, message: Message) -> None:
         now = time.monotonic()
@@ -386,22 +320,7 @@ class Service:
             refused = error_message(problem, message.id, message.attempt, child.incarnation)
             self._from_worker(now, child.identity, refused, 0)
             return
-        self._back_out.send(now, child.identity, frames)
-
-    def _watch(self, child: Child) -> None:
-        self._sentinels[child.sentinel] = child
-        self._outputs[child.output] = child
-        self._poller.register(child.sentinel, sockets.POLLIN)
-        self._poller.register(child.output, sockets.POLLIN)
-
-    def _unwatch(self, child: Child) -> None:
-        self._poller.unregister(child.sentinel)
-        del self._sentinels[child.sentinel]
-        self._unwatch_output(child.output)
-
-    def _unwatch_output(self, fd: int) -> None:
-        if self._outputs.pop(fd, None) is not None:
-            self._poller.unregister(fd)
+        self._lines.back.out.send(now, child.identity, frames)
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -434,23 +353,17 @@ class Service:
         self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
         self._carry_out(now)
         for client, id in self._stop_waiters:
-            self._reply(self._control, now, client, Message("result", id, body={"stopped": True}))
+            stopped = Message("result", id, body={"stopped": True})
+            self._lines.control.reply(now, client, stopped)
         self._launch.ended()
 
     def _close(self) -> None:
         # What is there in place of ours may be another service's.
         ours = self._premises.lost() is None
-        for each in (self._front, self._control, self._back):
-            sockets.close(each, linger=1.0)
-        self._context.term()
+        self._lines.close()
         self._notifier.close()
         self._signals_in.close()
         self._signals_out.close()
-        room = self.settings.service_dir
-        for left in (room / "front", room / "control", room / "back", *room.glob("store-*.sock")):
+        for left in (*self._lines.paths, *self.settings.service_dir.glob("store-*.sock")):
             if ours:
                 left.unlink(missing_ok=True)
-
-
-def _sender(socket: Any) -> Callable[[list[Frame], bytes], sockets.Sent]:
-    return lambda frames, to: sockets.send(socket, frames, to=to)
