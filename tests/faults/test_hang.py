@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import embedding, pids, status
+from tests.faults.watching import embedding, pids, status, wait_until_ready
 from tests.support.service import RealService, wait_for
 from thoth_core.errors import DeadlineExceeded, PoisonInput
 
@@ -65,6 +65,39 @@ def test_a_text_that_always_hangs_its_worker_is_given_up_and_the_others_are_embe
     assert exits
     assert {exit["reason"] for exit in exits} == {"made no progress"}
     assert status(service)["pid"] == supervisor
+
+
+#: The service as it is, but for a silence of half of THOTH_UNIT_TIMEOUT=4, as with the defaults.
+SILENCE_OF_2 = """
+import functools
+from thoth_core.supervisor import service
+service.Limits = functools.partial(service.Limits, silence=2.0)
+from cli.supervisor import main
+import sys
+sys.argv = ["thoth-supervisor", "start", "--foreground"]
+main()
+"""
+
+
+def test_calls_with_and_behind_a_text_that_hangs_do_not_end_before_its_worker(
+    make_service: Make,
+) -> None:
+    service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="4", THOTH_EMBED_WORKERS="1")
+    supervisor = service.popen("python", "-c", SILENCE_OF_2)
+    try:
+        wait_until_ready(service)
+        with service.client() as thoth, ThreadPoolExecutor(3) as pool:
+            guilty = pool.submit(thoth.embed, ["fine"] * 9 + ["!hang"] + ["fine too"] * 10)
+            embedding(service)
+            behind = [pool.submit(thoth.embed, [f"behind {n}"] * 20) for n in range(2)]
+            with pytest.raises(PoisonInput) as caught:
+                guilty.result(100)
+            assert caught.value.indices == [9]
+            assert np.isfinite(np.delete(caught.value.partial, 9, axis=0)).all()
+            assert [call.result(100).shape for call in behind] == [(20, 32), (20, 32)]
+    finally:
+        service.stop()
+        supervisor.communicate(timeout=60)
 
 
 def test_an_interactive_worker_that_hangs_is_replaced_after_its_caller_has_gone(

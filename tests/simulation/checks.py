@@ -3,6 +3,7 @@ a reason, and nothing acknowledged that is not on the disk."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ class Promise:
     attempt: int
     #: When a worker or the store that it needs was last seen to be away.
     waited: float = 0.0
+    #: When an embed worker was last seen to be at work for it.
+    worked_for: float = -math.inf
     store_deaths: int = 0
 
     @property
@@ -178,9 +181,10 @@ class Checks:
             raise Violation(f"{promise.kind} {promise.id} of a quiet service failed: {error}")
         if code == "deadline":
             silence = supervisor.dispatch.limits.silence
-            fine = now - promise.moved >= silence - 2 * TICK or (
-                promise.deadline is not None and now >= promise.deadline - SLACK
-            )
+            fine = (
+                now - promise.moved >= silence - 2 * TICK
+                and now - promise.worked_for >= silence / 2 - 2 * TICK
+            ) or (promise.deadline is not None and now >= promise.deadline - SLACK)
         elif code == "cancelled":
             fine = promise.id in self._taken_back
         elif code == "stopping":
@@ -207,6 +211,8 @@ class Checks:
         for promise in self.open.values():
             if _waits_for_start(board, promise):
                 promise.moved = self.world.now
+            elif self.work.is_worked_for(supervisor, promise):
+                promise.worked_for = self.world.now
 
     def after_tick(self, supervisor: Supervisor) -> None:
         now, board = self.world.now, supervisor.dispatch.board
@@ -219,6 +225,7 @@ class Checks:
             elif late > max(
                 promise.moved,
                 promise.waited,
+                promise.worked_for + 2 * TICK,
                 self._lanes[promise.request.interactive],
                 self.work.tried,
             ):

@@ -231,7 +231,7 @@ MUTATIONS = [
         "dispatch:Dispatch.client_gone",
         'request.kind not in WRITES | {"add"}',
         "True",
-        6,
+        15,
     ),
     Mutation(
         "deadlines are not looked at",
@@ -252,7 +252,14 @@ MUTATIONS = [
         "dispatch:Dispatch.tick",
         "self._waits_for_start(request)",
         "False",
-        3,
+        20,
+    ),
+    Mutation(
+        "silence is measured while a worker that may hang has it",
+        "dispatch:Dispatch._is_silent",
+        "late and self._is_worked_for(request)",
+        "False",
+        1,
     ),
     Mutation(
         "a worker that hangs is not ended",

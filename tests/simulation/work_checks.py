@@ -247,6 +247,20 @@ class WorkChecks:
         if holder is not None and self.world.now < holder.moved + limit - TICK:
             raise Violation(f"{action.slot} moves on, and is ended as if it hung")
 
+    def is_worked_for(self, supervisor: Supervisor, promise: Promise) -> bool:
+        """Whether an embed worker that is within its limit has something of it, or something before
+        it: such a call must not be given up as silent."""
+        limit = supervisor.dispatch.limits.unit_timeout
+        going = {
+            holder.slot
+            for holder in self._holders.values()
+            if holder.slot != "store" and holder.has and self.world.now < holder.moved + limit
+        }
+        return bool(going) and any(
+            unit.slot in going if unit.phase is Phase.EMBEDDING else unit.phase is Phase.QUEUED
+            for unit in promise.request.units
+        )
+
     # -- the store ----------------------------------------------------------------------------
 
     def to_store(self, supervisor: Supervisor, action: ToStore) -> None:

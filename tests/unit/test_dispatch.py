@@ -116,7 +116,7 @@ def test_over_the_bound_the_answer_is_overloaded_at_once() -> None:
 
 
 def test_a_call_without_progress_ends_and_one_with_progress_goes_on() -> None:
-    dispatch = ready(Limits(silence=60))
+    dispatch = ready(Limits(silence=60, unit_timeout=10))
     embed(dispatch, 40)
     sent = to_workers(dispatch)
     dispatch.tick(59.0)

@@ -184,15 +184,17 @@ def test_what_a_worker_holds_and_does_not_run_yet_is_taken_back() -> None:
 
 
 def test_a_text_that_is_tried_keeps_its_call_from_being_silent() -> None:
-    dispatch = ready(Limits(silence=60), interactive=False)
+    dispatch = ready(Limits(silence=60, unit_timeout=10), interactive=False)
     bulk(dispatch, "r1", "x")
     to_workers(dispatch)
     dispatch.worker_gone("b", "b1", blame=True, ending=CRASH)
     # However long the worker takes to load.
     dispatch.tick(500.0)
     dispatch.worker_ready("b", "b2", "bulk", INFO)
+    dispatch.tick(501.0)
     dispatch.tick(559.0)
     assert not to_clients(dispatch.actions())
+    # The worker hangs with it, and does not end.
     dispatch.tick(561.0)
     assert len(to_clients(dispatch.actions())) == 1
 

@@ -78,7 +78,7 @@ def test_the_memory_of_short_texts_is_counted_and_not_only_their_bytes() -> None
 
 
 def test_a_call_that_waits_for_its_turn_is_not_silent_while_others_move() -> None:
-    dispatch = ready(Limits(silence=60))
+    dispatch = ready(Limits(silence=60, unit_timeout=10))
     for id in ("a", "b", "c", "d"):
         embed(dispatch, 400, id)
     first, second = to_workers(dispatch)
@@ -87,20 +87,22 @@ def test_a_call_that_waits_for_its_turn_is_not_silent_while_others_move() -> Non
         [first] = to_workers(dispatch)
         dispatch.tick(now)
         assert not errors(dispatch)
-    # The one whose second unit is with the worker, and the one that waits, got no sign since.
+    # The one whose second unit is with the worker, and the one that waits, got no sign since, and
+    # the worker, which hangs, does not end.
     dispatch.tick(122.0)
     assert set(errors(dispatch)) == {"a", "b", "c", "d"}
     assert second.slot == "b"
 
 
 def test_a_call_waits_as_long_as_the_bulk_workers_load() -> None:
-    dispatch = Dispatch(Limits(silence=60))
+    dispatch = Dispatch(Limits(silence=60, unit_timeout=10))
     dispatch.worker_ready("i", "i1", "interactive", INFO)
     embed(dispatch, 40)
     dispatch.tick(300.0)
     assert not errors(dispatch)
     dispatch.worker_ready("b", "b1", "bulk", INFO)
     assert len(to_workers(dispatch)) == 2
+    dispatch.tick(301.0)
     dispatch.tick(361.0)
     assert isinstance(errors(dispatch)["r1"], DeadlineExceeded)
 

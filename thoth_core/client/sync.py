@@ -41,7 +41,8 @@ class Thoth(Client):
     """A client of the service. May be used from any thread, and after a fork in parent and child;
     a context manager. Every call takes ``deadline=``, in seconds: the whole call ends in
     :class:`DeadlineExceeded` after it. Without one, a call ends when the service made no progress
-    with it for a minute. ``collection`` defaults to the setting.
+    with it for a minute, and no embed worker is at work for it that may be within its limit,
+    ``THOTH_UNIT_TIMEOUT``. ``collection`` defaults to the setting.
 
     Every call raises :class:`ServiceUnavailable` when no service answers, and never hangs: a
     service that dies under a call is started (or waited for) and asked again.

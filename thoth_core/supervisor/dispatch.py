@@ -40,7 +40,8 @@ STORE_PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``queue_bytes`` admitted at once; ``silence`` in seconds without progress."""
+    """``queue_bytes`` admitted at once; ``silence`` in seconds without progress, in which no embed
+    worker is at work for the call either: those are judged by ``unit_timeout``."""
 
     queue_bytes: int = 256 * 1024 * 1024
     queue_requests: int = 20_000
@@ -236,7 +237,7 @@ class Dispatch:
                 worker.moved = now
             elif now - worker.moved >= self.limits.unit_timeout:
                 # Once: what follows is its death.
-                worker.moved = now
+                worker.moved, worker.stalled = now, True
                 self.board.out.append(Stalled(worker.slot, worker.incarnation))
         store = self.board.store
         if store.hangs(now, self.limits.store_timeout, handed=bool(self.board.handed)):
@@ -393,12 +394,25 @@ class Dispatch:
             # As long as it takes; the store says that it goes on.
             request.progressed = max(request.progressed, self.board.store.moved or 0.0)
         # Long before the end, because it may get its turn at any moment.
-        if now - request.progressed >= silence / 2 and request.only_waits:
+        late = now - request.progressed >= silence / 2
+        if late and self._is_worked_for(request):
+            # Their own limit bounds it: when one of them hangs, the next has what it had.
+            request.progressed = now
+        elif late and request.only_waits:
             # It moves on with those before it.
             request.progressed = max(request.progressed, self._moved[request.interactive])
         elif request.suspected:
             request.progressed = max(request.progressed, self._tried)
         return now - request.progressed >= silence
+
+    def _is_worked_for(self, request: Request) -> bool:
+        """An embed worker that has not been found to hang has something of it, or something before
+        it."""
+        going = {w.slot for w in self.board.pool.workers.values() if w.units and not w.stalled}
+        return bool(going) and any(
+            unit.slot in going if unit.phase is Phase.EMBEDDING else unit.phase is Phase.QUEUED
+            for unit in request.units
+        )
 
     def _begin(self, request: Request) -> None:
         """Start what can be started, and the rest once the model is known."""

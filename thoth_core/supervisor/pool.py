@@ -33,6 +33,8 @@ class Worker:
     moved: float | None = None
     #: The progress counter of its last beat.
     steps: int = 0
+    #: It made no progress for so long that its end was asked for.
+    stalled: bool = False
 
     @property
     def free(self) -> int:
