@@ -7,11 +7,15 @@ connection of its own, in a few processes.
 from __future__ import annotations
 
 import os
+import shlex
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
-from tests.faults.watching import pids, status
-from tests.support.service import RealService
+from tests.faults.rawsockets import socket_paths
+from tests.faults.watching import pids, status, wait_until_ready
+from tests.support.service import BIN, RealService, wait_for
 
 CLIENTS = int(os.environ.get("THOTH_TEST_CLIENTS", "100"))
 PROCESSES = 4 if CLIENTS <= 200 else 10
@@ -58,3 +62,31 @@ def test_all_of_many_clients_are_answered(shared: RealService) -> None:
         assert (out.strip(), err) == (str(each), "")
     assert pids(shared) == before
     assert status(shared)["queue"]["requests"] == 0
+
+
+def test_more_connections_than_a_shell_lets_a_process_have_open_end_nothing(
+    service: RealService,
+) -> None:
+    """libzmq ends a process that has no descriptor left for one."""
+    limit = 128
+    service.stop()
+    start = f"ulimit -Sn {limit}; exec {shlex.quote(str(BIN / 'thoth-supervisor'))} start"
+    subprocess.run(["bash", "-c", start], check=True, env=service.environ(), cwd=service.root)
+    before = wait_until_ready(service)["pid"]
+    front, connections = str(socket_paths(service)["front"]), []
+    try:
+        for _ in range(2 * limit):
+            connections.append(socket.socket(socket.AF_UNIX))
+            connections[-1].connect(front)
+        files = Path(f"/proc/{before}/fd")
+        wait_for(lambda: len(list(files.iterdir())) > 2 * limit, 30, "all of them are taken")
+        with service.client() as thoth:
+            assert thoth.embed(["one more"]).shape == (1, 32)
+        # There is room for a worker too.
+        old = service.pid("store")
+        assert service.run("thoth-supervisor", "restart", "store").returncode == 0
+        service.ready_again("store", old)
+    finally:
+        for each in connections:
+            each.close()
+    assert status(service)["pid"] == before

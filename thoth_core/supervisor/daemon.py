@@ -22,6 +22,7 @@ from thoth_core.settings import Settings, ensure_private_dir
 from thoth_core.supervisor.logs import logs_dir, supervisor_log
 from thoth_core.supervisor.neighbour import neighbour
 from thoth_core.supervisor.notify import Notifier
+from thoth_core.supervisor.open_files import allow_many
 
 
 def foreground(settings: Settings) -> int:
@@ -91,10 +92,13 @@ def _serve(
     ensure_private_dir(settings.service_dir)
     _make_data_dir(settings)
     locks = [FileLock(settings.service_dir / "lock"), FileLock(settings.data_dir / "lock")]
+    # What ends the service waits from here on until the loop reads it: it ends in order then.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     try:
         for lock in locks:
             _take(lock, settings)
         log = _open_log(settings, notifier is not None)
+        allow_many(log)
         message = neighbour(settings.vector_db_path, settings.data_dir)
         if message:
             log.info("%s", message)
@@ -114,6 +118,7 @@ def _serve(
     finally:
         for lock in locks:
             lock.release()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _make_data_dir(settings: Settings) -> None:

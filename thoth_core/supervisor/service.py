@@ -112,6 +112,8 @@ class Service:
         also spawns the children: their parent-death signal follows the thread."""
         old = [(s, signal.signal(s, self._on_signal)) for s in (signal.SIGTERM, signal.SIGINT)]
         old_fd = signal.set_wakeup_fd(self._signals_in.fileno(), warn_on_full_buffer=False)
+        # What was sent while we were not ready to hear it comes now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number for number, _ in old])
         try:
             self._launch.begin()
             self.crew.tick(time.monotonic())
