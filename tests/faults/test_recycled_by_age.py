@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+import pytest
+
 from tests.conftest import Make
-from tests.faults.watching import SLOTS, pids, status
+from tests.faults.watching import SLOTS, pids, status, wait_until_ready
 from tests.support.service import RealService, wait_for
+from thoth_core.errors import PoisonInput
 
 #: Seconds; so short that somebody is always due.
 AGE = "3"
@@ -71,3 +76,43 @@ def test_each_is_replaced_in_turn_and_every_call_is_answered(make_service: Make)
     added = {id: text for caller in callers for id, text in caller.added.items()}
     with service.client() as thoth:
         assert {row.id: row.text for row in thoth.get(limit=None)} == added
+
+
+#: The service as it is, but with a drain and a ladder that are as short beside THOTH_UNIT_TIMEOUT=6
+#: as the defaults are beside 120.
+SHORT_DRAIN = """
+import functools
+from thoth_core.supervisor import service
+from thoth_core.supervisor.slots import Policy
+policy = Policy(drain_limit=1.0, term_after=0.1, kill_after=0.2)
+service.Service = functools.partial(service.Service, policy=policy)
+from cli.supervisor import main
+import sys
+sys.argv = ["thoth-supervisor", "start", "--foreground"]
+main()
+"""
+
+
+def test_a_text_that_hangs_is_found_out_though_its_worker_is_due_before_that(
+    make_service: Make,
+) -> None:
+    # It is due while it hangs: three workers are replaced in turn, a second or so each.
+    service = make_service(
+        THOTH_FAULTS="1",
+        THOTH_UNIT_TIMEOUT="6",
+        THOTH_WORKER_MAX_AGE="2",
+        THOTH_EMBED_WORKERS="1",
+    )
+    supervisor = service.popen("python", "-c", SHORT_DRAIN)
+    try:
+        wait_until_ready(service)
+        with service.client() as thoth, ThreadPoolExecutor(1) as pool:
+            call = pool.submit(thoth.embed, ["fine"] * 9 + ["!hang"] + ["fine too"] * 10)
+            with pytest.raises(PoisonInput) as caught:
+                call.result(100)
+        assert caught.value.indices == [9]
+        assert np.isfinite(np.delete(caught.value.partial, 9, axis=0)).all()
+        assert status(service)["counters"]["texts_poisoned"] == 1
+    finally:
+        service.stop()
+        supervisor.communicate(timeout=60)

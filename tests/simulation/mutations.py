@@ -369,9 +369,16 @@ MUTATIONS = [
     Mutation(
         "a drain has no end",
         "slots:Slot._limit",
-        "return policy.drain_limit",
+        "return policy.drain_limit + self._patience",
         "return None",
         16,
+    ),
+    Mutation(
+        "a worker that is replaced has no more time for its work than one that is stopped",
+        "slots:Slot._limit",
+        "policy.drain_limit + self._patience",
+        "policy.drain_limit",
+        3,
     ),
     Mutation(
         "a suspect is sent whole",

@@ -94,8 +94,11 @@ class SlotChecks:
             slot = supervisor.crew.slots[action.slot]
             # A planned restart is told by its reason.
             planned = slot.ending.startswith("recycled")
-            if planned and action.kind == "stop" and account.told != "drain":
-                raise Violation(f"{action.slot} is replaced before its work is done")
+            if planned and action.kind == "stop":
+                if account.told != "drain":
+                    raise Violation(f"{action.slot} is replaced before its work is done")
+                if now < account.told_at + self._replaced_within() - 1e-6:
+                    raise Violation(f"{action.slot} is replaced before it is known to hang")
             account.planned = account.planned or planned
             account.told, account.told_at = action.kind, now
         elif isinstance(action, Signal):
@@ -117,6 +120,10 @@ class SlotChecks:
                     raise Violation(f"{action.slot} is killed without a word")
             if slot.state is State.STOPPED:
                 raise Violation(f"{action.slot} is signalled though it has ended")
+
+    def _replaced_within(self) -> float:
+        """Seconds that a worker has for its work which is replaced though nothing went wrong."""
+        return self.world.shape.policy.drain_limit + self.world.shape.limits.unit_timeout
 
     def _spawns(self, supervisor: Supervisor, name: str, account: Account) -> None:
         now = self.world.now
@@ -187,7 +194,8 @@ class SlotChecks:
                 continue
             if account.told:
                 limit = policy.kill_after
-                limit += policy.drain_limit if account.told == "drain" else 0.0
+                if account.told == "drain":
+                    limit += self._replaced_within() if account.planned else policy.drain_limit
                 if now > account.told_at + limit + LATE and child.alive:
                     raise Violation(f"{name} was told to {account.told}, and is still there")
             elif slot.state in (State.STARTING, State.LOADING, State.OPENING):

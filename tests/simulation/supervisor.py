@@ -65,6 +65,7 @@ class SimCrew(Crew):
             embed_workers=world.shape.bulk,
             worker_memory_mb=MEMORY,
             worker_max_age=world.shape.age,
+            unit_timeout=world.shape.limits.unit_timeout,
             data_dir=Path("/nowhere"),
             embedding_model="fake/8",
         )

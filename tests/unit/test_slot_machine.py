@@ -18,8 +18,10 @@ from thoth_core.supervisor.slots import (
 )
 
 POLICY = Policy()
+#: What one that is replaced has on top of the drain.
+PATIENCE = 7.0
 #: No process lives longer than this once it is to end: drain, word, TERM, KILL.
-LADDER = POLICY.drain_limit + POLICY.term_after + POLICY.kill_after
+LADDER = PATIENCE + POLICY.drain_limit + POLICY.term_after + POLICY.kill_after
 
 
 class SlotMachine(RuleBasedStateMachine):
@@ -168,7 +170,7 @@ class SlotMachine(RuleBasedStateMachine):
     @rule()
     def recycle(self) -> None:
         was = self.slot.state
-        actions = self.slot.recycle(self.now, "recycled: age")
+        actions = self.slot.recycle(self.now, "recycled: age", PATIENCE)
         assert bool(actions) == (was is State.READY)
         self.carry_out(actions)
         self.note_end()

@@ -119,6 +119,30 @@ def test_the_ladder_of_a_stop_is_word_then_term_then_kill() -> None:
     assert slot.tick(1e9) == []
 
 
+def test_one_that_is_replaced_has_time_to_be_found_to_hang_and_then_its_work_is_blamed() -> None:
+    slot = make()
+    start(slot)
+    assert slot.recycle(0.0, "recycled: age", 120.0) == [Tell(slot.name, "drain")]
+    assert slot.tick(149.9) == []
+    assert slot.stalled(149.9) == [Signal(slot.name, "SIGUSR1")]
+    assert slot.died(150.5, died()) == [Spawn(slot.name)]
+
+
+def test_who_wants_its_end_meanwhile_waits_no_longer_than_for_any_other() -> None:
+    slot = make()
+    start(slot)
+    slot.recycle(0.0, "recycled: age", 120.0)
+    assert slot.restart(60.0) == []
+    assert slot.tick(89.9) == []
+    assert slot.tick(90.0) == [Tell(slot.name, "stop")]
+    slot = make()
+    start(slot)
+    slot.recycle(0.0, "recycled: age", 120.0)
+    slot.stop(140.0, drain=True)
+    assert slot.tick(149.9) == []
+    assert slot.tick(150.0) == [Tell(slot.name, "stop")]
+
+
 def test_a_worker_that_never_shakes_hands_is_killed_and_counts_as_a_death() -> None:
     slot = make()
     assert slot.tick(0.0) == [Spawn(slot.name)]

@@ -158,7 +158,8 @@ class Crew:
         for found in self.recycling.look(now, [self._seen(slot) for slot in self.slots.values()]):
             if isinstance(found, Recycle):
                 self._log.info("worker %s is to be %s", found.slot, found.reason)
-                self._carry_out(now, self.slots[found.slot].recycle(now, found.reason))
+                patience = self.settings.unit_timeout
+                self._carry_out(now, self.slots[found.slot].recycle(now, found.reason, patience))
             else:
                 self._log.warning("%s", found.text)
 

@@ -138,6 +138,8 @@ class Slot:
         #: Why we end the process, or "" when we do not.
         self._ending = ""
         self._start_again = False
+        #: Seconds that it has on top of the limit for its work.
+        self._patience = 0.0
         #: It was stopped; nothing starts it again.
         self._for_good = False
         self._said: set[str] = set()
@@ -179,6 +181,7 @@ class Slot:
         self._started_once = True
         self._ending = ""
         self._start_again = False
+        self._patience = 0.0
 
     def state_said(self, now: float, state: str) -> None:
         """The worker shook hands (``LOADING``, ``OPENING``)."""
@@ -233,6 +236,7 @@ class Slot:
         """End it for good; first letting it finish when ``drain``."""
         self._start_again = False
         self._for_good = True
+        self._hurry(now)
         if not self.alive:
             self._enter(State.STOPPED, now)
             self._retry_at = None
@@ -252,6 +256,7 @@ class Slot:
             return []
         self.failure = None
         self.deaths = 0
+        self._hurry(now)
         if not self.alive:
             self._enter(State.BACKOFF, now)
             self._retry_at = now
@@ -260,11 +265,16 @@ class Slot:
         self._start_again = True
         return actions
 
-    def recycle(self, now: float, why: str) -> list[Action]:
+    def recycle(self, now: float, why: str, patience: float) -> list[Action]:
         """A planned restart, for ``why``: the worker is ended after its work and another started at
-        once. No death, and no reason to forgive any. Nothing unless it is READY."""
+        once. No death, and no reason to forgive any. Nothing unless it is READY.
+
+        Nobody is in a hurry, so it has ``patience`` seconds more than others for its work: longer
+        than it takes to find that it hangs. If it were ended before that, a text with which no
+        worker ever ends would be taken for one whose work was cut short, again and again."""
         if self.state is not State.READY or self._ending:
             return []
+        self._patience = patience
         actions = self._end(now, why, True)
         self._start_again = True
         return actions
@@ -294,6 +304,10 @@ class Slot:
 
     # -- within -------------------------------------------------------------------------------
 
+    def _hurry(self, now: float) -> None:
+        """Whoever wants its end now gives it no more than the limit, from now on."""
+        self._patience = min(self._patience, now - self._since)
+
     def _end_hung(self, now: float) -> list[Action]:
         """Let it write its stacks, which needs neither its lock nor its main thread, and kill it.
         SIGTERM would only ask the loop that hangs."""
@@ -315,7 +329,7 @@ class Slot:
         if self.state in (State.LOADING, State.OPENING):
             return policy.load_limit
         if self.state is State.DRAINING:
-            return policy.drain_limit
+            return policy.drain_limit + self._patience
         if self.state is State.STOPPING:
             if "SIGKILL" in self._said:
                 return None
