@@ -18,14 +18,18 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python examples/demo.py
 
-# Files run side by side, each of them in one process: most of a test's time is a service that starts.
-JOBS ?= 2
+# Files run side by side, each of them in one process (tests/support/side_by_side.py): one more than
+# there are cores in CI, because some tests wait. Compiled first, also where the environment forbids
+# it: a run starts a thousand processes of ours.
+JOBS ?= 3
 test: install
+	$(BIN)/python -m compileall -q cli embed_worker store_worker thoth_core
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Every damage that an index of 5,000 chunks can have, and what stock Chroma makes of it: ten minutes.
 damage-table: install
-	THOTH_DAMAGE_TABLE=full $(BIN)/python -m pytest -rP tests/integration/test_store_damage_table.py
+	THOTH_DAMAGE_TABLE=full $(BIN)/python -m pytest -rP tests/integration/test_store_damage_table.py \
+		tests/integration/test_chroma_check.py
 
 # Three hundred faults of all kinds, supervisor and clients among them, under load: nine minutes.
 chaos: install

@@ -1,4 +1,4 @@
-"""Fixtures that start a real service."""
+"""Fixtures that start a real service, and how tests are spread over processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import side_by_side
 from tests.support.service import RealService
 
 Make = Callable[..., RealService]
@@ -16,6 +17,24 @@ Make = Callable[..., RealService]
 # How long an example takes is a matter of what else the machine does.
 settings.register_profile("thoth", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("thoth")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: side_by_side.place(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For ``--dist loadfile``: see ``side_by_side``."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return side_by_side.group_of(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

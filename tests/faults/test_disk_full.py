@@ -55,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_a_disk_that_fills_up_refuses_writes_and_answers_reads(
     disk: SmallDisk, tmp_path: Path, asked: list[bool]
 ) -> None:
-    disk.fill(leave=56 * MIB)
+    disk.fill(leave=44 * MIB)
     with StoreRoom(disk.path / "d", tmp_path / "r") as store:
         book = Book(store)
         book.add(10)
@@ -212,7 +212,7 @@ def test_searches_are_answered_from_the_ledger_when_the_file_for_scans_gets_no_r
     monkeypatch.setattr(scan_file, "RESERVE_BYTES", 0)
     with StoreRoom(disk.path / "d", tmp_path / "r") as store:
         book = Book(store)
-        for _ in range(10):
+        for _ in range(4):
             book.add(500)
         disk.fill()
         os.kill(index_of(store)["pid"], signal.SIGKILL)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from store_worker.room import RESERVE_BYTES
 from tests.faults.full_disk import (
     MIB,
     Book,
@@ -63,15 +64,14 @@ def test_an_index_is_rebuilt_when_there_is_room_for_it(
             book.add(500)
         store.healthy()
         DAMAGES["chroma.sqlite3 truncated"](disk.path / "d" / "chroma")
-        if full_at == "the start":
-            disk.fill()
+        # In the middle there is room for a part of the new one, over what no write begins without.
+        disk.fill(leave=0 if full_at == "the start" else RESERVE_BYTES + 3 * MIB)
         os.kill(index_of(store)["pid"], signal.SIGKILL)
-        if full_at == "the middle":
-            wait_for(
-                lambda: (index_of(store)["progress"] or {}).get("done"), 30, "some rows are in"
-            )
-            disk.fill()
         wait_for(lambda: has_no_room(store), 30, "it has no room")
+        if full_at == "the middle":
+            some = wait_for(lambda: _filled(store), 30, "some rows are in")
+            assert some < len(book.vectors)
+            disk.fill()
         book.all_are_found()
         before = index_of(store)
         wait_for(lambda: index_of(store)["pid"] == before["pid"], 1, "the same")

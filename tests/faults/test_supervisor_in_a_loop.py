@@ -46,10 +46,11 @@ def service(make_service: Make) -> Iterator[RealService]:
     finally:
         loop.kill()
         loop.wait()
-        for pid in service.processes():
-            # The supervisor that the loop left behind, or one that was about to begin.
-            if _in_loop(pid):
-                os.kill(pid, signal.SIGTERM)
+        # The supervisor that the loop left behind, or one that was about to begin.
+        left = {str(pid): pid for pid in service.processes() if _in_loop(pid)}
+        for pid in left.values():
+            os.kill(pid, signal.SIGTERM)
+        assert not_ended(left, 60) == {}
 
 
 @pytest.mark.parametrize("autostart", [False, True], ids=["waits for the next", "may start one"])

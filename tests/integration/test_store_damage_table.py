@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import pytest
 
 from tests.integration.store_double import StoreRoom, model
 from tests.support import healthy_store
-from tests.support.damage import DAMAGES, RAN, SILENT
+from tests.support.damage import DAMAGES, OF_EACH_FILE, RAN, SILENT
 from tests.support.healthy_store import COLLECTION, DIMENSION, PENDING, Content, K
 
 FULL = bool(os.environ.get("THOTH_DAMAGE_TABLE"))
@@ -33,15 +34,7 @@ EVERY, GAP, HEALED = 0.05, 2.0, 60.0
 LONGER = 1.0 if FULL else 0.25
 
 FLUSHED, WITH_PENDING = "all in its files", "rows in the log"
-SHORT = {
-    "link_lists.bin with a size field of 2^31": FLUSHED,
-    "header.bin with an impossible element count": WITH_PENDING,
-    "length.bin halved": FLUSHED,
-    "data_level0.bin with neighbours out of range": WITH_PENDING,
-    "index_metadata.pickle hostile": FLUSHED,
-    "index folder missing": WITH_PENDING,
-    "chroma.sqlite3 truncated": WITH_PENDING,
-}
+SHORT = dict(zip(OF_EACH_FILE, cycle((FLUSHED, WITH_PENDING)), strict=False))
 TABLE = [
     pytest.param(damage, variant, id=f"{damage}, {variant}")
     for damage in DAMAGES

@@ -137,5 +137,16 @@ DAMAGES: Mapping[str, Callable[[Path], None]] = {
     "chroma.sqlite3 with a garbled page": _garbled_page,
 }
 
+#: Of each file the damage that a run tries which does not try them all.
+OF_EACH_FILE = (
+    "link_lists.bin with a size field of 2^31",
+    "header.bin with an impossible element count",
+    "length.bin halved",
+    "data_level0.bin with neighbours out of range",
+    "index_metadata.pickle hostile",
+    "index folder missing",
+    "chroma.sqlite3 truncated",
+)
+
 #: What stock Chroma does not notice before it writes.
 SILENT = {name for name in DAMAGES if name.startswith("link_lists")} | {"header.bin truncated"}

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.chaos.book import Book, Chunk, Hit, Seen, check
@@ -115,8 +115,11 @@ def seen(there: dict[str, Chunk]) -> Seen:
 
 
 SEEDS = st.integers(0, 10_000)
+#: Each story is of 120 writes.
+few = settings(max_examples=30)
 
 
+@few
 @given(SEEDS)
 def test_a_store_that_did_what_it_acknowledged_passes(seed):
     book, there = story(seed)
@@ -125,6 +128,7 @@ def test_a_store_that_did_what_it_acknowledged_passes(seed):
     assert verdict.found == verdict.asked == len(there) > 10
 
 
+@few
 @given(SEEDS, st.randoms())
 def test_a_lost_chunk_is_found(seed, chance):
     book, there = story(seed)
@@ -133,6 +137,7 @@ def test_a_lost_chunk_is_found(seed, chance):
     assert check(book, seen(there)).lost == [lost]
 
 
+@few
 @given(SEEDS, st.randoms())
 def test_a_state_that_was_overwritten_is_found(seed, chance):
     book, there = story(seed)
@@ -154,6 +159,7 @@ def test_a_chunk_that_is_half_of_one_write_and_half_of_another_is_found(what):
     assert check(book, seen({"a": two})).problems() == []
 
 
+@few
 @given(SEEDS, st.randoms())
 def test_a_deleted_chunk_that_came_back_is_found(seed, chance):
     book, there = story(seed)
