@@ -9,6 +9,7 @@ With ``THOTH_FAULTS=1`` a text that is one of these words, or begins with it, do
 ``!segv``  reads address 0 in native code: SIGSEGV
 ``!abort`` calls ``abort()``: SIGABRT
 ``!exit3`` ends the process with status 3
+``!exit0`` the same with 0, as a library does that thinks it is a program
 ``!hang``  never returns, without the GIL: beats go on
 ``!gil:S`` sleeps S seconds in native code with the GIL held: nothing in the process goes on
 ``!slow:S`` takes S seconds, without the GIL
@@ -132,8 +133,8 @@ def commit_fault(word: str) -> None:
         ctypes.string_at(0)
     elif word == "!abort":
         os.abort()
-    elif word == "!exit3":
-        os._exit(3)
+    elif word in ("!exit0", "!exit3"):
+        os._exit(int(word[-1]))
     elif word == "!hang":
         while True:
             threading.Event().wait()

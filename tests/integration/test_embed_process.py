@@ -137,6 +137,7 @@ def test_a_model_that_is_nowhere_is_a_boot_failure_with_its_own_exit_code(room: 
         ("!segv", -signal.SIGSEGV),
         ("!abort and more", -signal.SIGABRT),
         ("!exit3", 3),
+        ("!exit0", 0),
         ("!oom", -signal.SIGKILL),
     ],
 )

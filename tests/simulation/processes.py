@@ -58,7 +58,7 @@ class Process:
         #: For the crew: why we ended it, and whether because it hung.
         self.ended_by_us = ""
         self.stalled = False
-        self.said_all = False
+        self.ended = self.said_all = False
         self.said: Mapping[str, Any] = {}
         self.tail: tuple[str, ...] = ()
         self.top_frame = None

@@ -79,7 +79,7 @@ def test_progress_is_told_once_a_batch() -> None:
 
 
 def test_markers_are_plain_texts_without_the_setting() -> None:
-    texts = ["!segv", "!abort", "!exit3", "!hang", "!oom", "!raise", "!gil:60", "!slow:60"]
+    texts = ["!segv", "!abort", "!exit3", "!exit0", "!hang", "!oom", "!raise", "!gil:9", "!slow:9"]
     got = _engine(faults=False).embed(texts, "document", _quiet)
     assert not got.errors
 

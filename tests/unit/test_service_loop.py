@@ -27,7 +27,7 @@ def around(**parts: Any) -> Any:
     stub = MagicMock(_next_tick=float("inf"))
     stub._timeout.return_value = 0.0
     stub._lines.heard.return_value = False
-    stub._lines.ended.return_value = []
+    stub._lines.ended.return_value = stub._lines.heard_out.return_value = []
     for name, part in parts.items():
         setattr(stub, name, part)
     return stub

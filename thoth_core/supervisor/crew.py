@@ -87,9 +87,10 @@ class Crew:
         return frozenset(slot.name for slot in self.embed_slots() if slot.hopeless)
 
     def leaving(self) -> frozenset[str]:
-        """The slots whose worker was told to end."""
+        """The slots whose worker was told to end, or has ended and is not heard out."""
         ending = (State.DRAINING, State.STOPPING)
-        return frozenset(name for name, slot in self.slots.items() if slot.state in ending)
+        told = frozenset(name for name, slot in self.slots.items() if slot.state in ending)
+        return told | {name for name, child in self.children.items() if child.ended}
 
     def embed_problem(self) -> ThothError | None:
         """Why no embed worker can be had; None while one is there or on its way."""

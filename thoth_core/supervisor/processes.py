@@ -58,6 +58,8 @@ class Child:
         self.ended_by_us = ""
         #: We ended it because it hung: what it was working on may be the cause after all.
         self.stalled = False
+        #: The kernel told of its end; what it said before may still be on its way.
+        self.ended = False
         #: It took its leave: nothing comes after that.
         self.said_all = False
         #: What it said of itself when it was READY.

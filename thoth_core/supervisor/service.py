@@ -31,8 +31,9 @@ TICK = 0.25
 ROUND = 1.0
 #: Seconds between tries to send to a peer whose queue is full.
 RETRY = 0.02
-#: Seconds that are given to what a worker said before it ended in order.
-LAST_WORDS = 2.0
+#: Seconds that are given to what a worker said before its end: to one that ended in order, and to
+#: any other.
+LAST_WORDS, LAST_WORD = 2.0, 0.01
 #: A loop that was away for longer than this was stopped or suspended.
 GAP = 2.0
 #: Seconds by which a worker's own timer, which also writes its stacks, comes before ours.
@@ -147,8 +148,7 @@ class Service:
         lines.read_outputs()
         if lines.heard(lines.back):
             lines.back.read(self._from_worker)
-        for child in lines.ended():
-            self._child_ended(now, child)
+        self._see_who_ended(now)
         if lines.heard(lines.control):
             lines.control.read(self._from_control)
         if lines.heard(lines.front):
@@ -173,6 +173,7 @@ class Service:
         if wakes is not None:
             timeout = min(timeout, max(0.0, wakes - now))
         timeout = min(timeout, max(0.0, self._notifier.wakes_at - now))
+        timeout = min(timeout, max(0.0, self._lines.wakes_at - now))
         if self._lines.waiting:
             timeout = min(timeout, RETRY)
         return timeout
@@ -296,22 +297,22 @@ class Service:
         if answer is not None and child is not None:
             self._tell(child, answer)
 
-    def _child_ended(self, now: float, child: Child) -> None:
-        self._hear_out(child)
-        self._joint.ended(now, child)
-        self._lines.back.out.drop(child.identity)
-        self._carry_out(now)
-
-    def _hear_out(self, child: Child) -> None:
+    def _see_who_ended(self, now: float) -> None:
         """The kernel tells of an end sooner than libzmq of what was said before it. What one that
         ended in order said (its last unit is done, why it could not be set up) is certain to come,
-        so that is waited for."""
-        end = time.monotonic() + (LAST_WORDS if child.ended_in_order() else 0.01)
-        back = self._lines.back
-        back.read(self._from_worker)
-        while not child.said_all and (left := end - time.monotonic()) > 0:
-            if back.socket.poll(int(left * 1000) + 1):
-                back.read(self._from_worker)
+        so that is waited for, while everything else goes on."""
+        lines = self._lines
+        if ended := lines.ended():
+            for child in ended:
+                words = LAST_WORDS if child.ended_in_order() else LAST_WORD
+                lines.hear_out(child, now + words)
+            # Before anything else is read, so that nobody is given work that ended.
+            self._tell_dispatch(now)
+            lines.back.read(self._from_worker)
+        for child in lines.heard_out(now):
+            self._joint.ended(now, child)
+            lines.back.out.drop(child.identity)
+            self._carry_out(now)
 
     def _tell(self, child: Child, message: Message) -> None:
         now = time.monotonic()

@@ -4,6 +4,7 @@ workers, what waits to be sent over them, and the descriptors of the children.""
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -124,6 +125,8 @@ class Switchboard:
         self.paths = tuple(room / name for name in ("front", "control", "back"))
         self._sentinels: dict[int, Child] = {}
         self._outputs: dict[int, Child] = {}
+        #: Those that have ended, and until when they are listened to.
+        self._parting: dict[Child, float] = {}
         self._heard: dict[Any, int] = {}
         self._poller = sockets.poller()
         for door in self._doors:
@@ -143,6 +146,21 @@ class Switchboard:
         """The children whose end the kernel told of when it was last polled."""
         return [self._sentinels[fd] for fd in self._heard if fd in self._sentinels]
 
+    def hear_out(self, child: Child, until: float) -> None:
+        """The child has ended; what it said before that may come until then."""
+        child.ended = True
+        self._parting[child] = until
+        self._unwatch_sentinel(child)
+
+    def heard_out(self, now: float) -> list[Child]:
+        """Those that have ended and have said all, or had their time for it."""
+        return [c for c, until in self._parting.items() if c.said_all or now >= until]
+
+    @property
+    def wakes_at(self) -> float:
+        """When :meth:`heard_out` next has one whose time is over; infinity without any."""
+        return min(self._parting.values(), default=math.inf)
+
     def read_outputs(self) -> None:
         """Move what children wrote to their logs."""
         for fd in [fd for fd in self._heard if fd in self._outputs]:
@@ -161,9 +179,13 @@ class Switchboard:
         self.register(child.output)
 
     def unwatch(self, child: Child) -> None:
-        self._poller.unregister(child.sentinel)
-        del self._sentinels[child.sentinel]
+        self._parting.pop(child, None)
+        self._unwatch_sentinel(child)
         self._unwatch_output(child.output)
+
+    def _unwatch_sentinel(self, child: Child) -> None:
+        if self._sentinels.pop(child.sentinel, None) is not None:
+            self._poller.unregister(child.sentinel)
 
     def _unwatch_output(self, fd: int) -> None:
         if self._outputs.pop(fd, None) is not None:
@@ -184,6 +206,8 @@ class Switchboard:
         """The supervisor did not run for ``gap`` seconds."""
         for door in self._doors:
             door.out.stood_still(gap)
+        for child in self._parting:
+            self._parting[child] += gap
 
     def close(self) -> None:
         """Close all, after a second at most for the last answers to leave."""
