@@ -141,6 +141,22 @@ def test_a_service_that_dies_under_a_call_is_followed_by_its_successor_with_the_
             assert second.identities()[0] != first.identities()[0]
 
 
+def test_a_client_that_was_given_up_asks_again_over_another_connection(
+    settings: Settings,
+) -> None:
+    def first_lost(message: Message, reply: Reply) -> None:
+        if message.kind == "embed" and message.attempt == 0:
+            reply(Message("lost", "of-a-ping"))
+        else:
+            embed_handler(message, reply)
+
+    with FakeService(settings, first_lost) as service, Thoth(settings, autostart=False) as thoth:
+        assert thoth.embed(["t9"])[0, 0] == 9.0
+        first, second = service.of("embed")
+        assert (second.id, second.attempt) == (first.id, 1)
+        assert len(set(service.identities())) == 2
+
+
 def test_without_a_service_and_without_autostart_the_error_comes_at_once_with_the_command(
     settings: Settings,
 ) -> None:

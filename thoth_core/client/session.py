@@ -336,6 +336,9 @@ class Session:
     # ---- receiving
 
     def _take(self, message: Message, now: float) -> None:
+        if message.kind == "lost":
+            self._lose(now, "the service dropped answers that this client did not read in time")
+            return
         if self._hello is not None and message.id == self._hello.id:
             self._take_greeting(message, now)
             return

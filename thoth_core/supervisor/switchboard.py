@@ -27,9 +27,9 @@ Handle = Callable[[float, bytes, Message, int], None]
 
 
 class Door:
-    """One ROUTER and what waits for its peers. ``then`` is called after each message that came in;
-    ``gone`` with a peer that is given up. Unless it ``answers``, a peer is not told that its
-    message could not be handled."""
+    """One ROUTER and what waits for its peers. ``then`` is called after each message that came in.
+    ``gone`` is called with a peer that is given up; one that speaks again is told that it was.
+    Unless it ``answers``, a peer is not told that its message could not be handled."""
 
     def __init__(
         self,
@@ -65,6 +65,11 @@ class Door:
                 if self._answers:
                     self.reply(now, who, error_message(problem))
                 continue
+            if self._gone is not None and self.out.gave_up(who):
+                # Answers to it were dropped while it read nothing. It reads now, and would wait for
+                # them for ever: its connection is as it was.
+                self.reply(now, who, Message("lost", message.id))
+                continue
             try:
                 handle(now, who, message, sum(len(f) for f in frames))
             except Exception as problem:
@@ -89,13 +94,19 @@ class Door:
             frames = encode(message)
         except ThothError as problem:
             frames = encode(error_message(problem, message.id))
-        if not self.out.send(now, to, frames) and self._gone is not None:
-            self._gone(to)
+        known = self.out.gave_up(to)
+        if not self.out.send(now, to, frames):
+            self._lose(to, known=known)
 
     def flush(self, now: float) -> None:
         for peer in self.out.flush(now):
-            if self._gone is not None:
-                self._gone(peer)
+            self._lose(peer)
+
+    def _lose(self, peer: bytes, *, known: bool = False) -> None:
+        if not known and self.out.gave_up(peer):
+            self._log.warning("the peer %r reads nothing, and is given up", peer)
+        if self._gone is not None:
+            self._gone(peer)
 
 
 class Switchboard:
