@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import embedding, not_ended, pids, wait_until_ready
+from tests.faults.rawsockets import socket_paths
+from tests.faults.watching import embedding, not_ended, pids, supervisor_log, wait_until_ready
 from tests.support.service import RealService
 from thoth_core.errors import ThothError
 
@@ -82,3 +84,22 @@ def test_a_stop_that_was_asked_for_is_no_failure(
         supervisor.wait(60)
         thoth.embed(["x"])
     assert supervisor.returncode == 0
+
+
+def test_a_store_whose_socket_is_deleted_makes_another(
+    process: tuple[RealService, subprocess.Popen[str]],
+) -> None:
+    """What cleans up /tmp may take it. Workers that start after that would never reach it."""
+    service, _ = process
+    before = pids(service)
+    socket_paths(service)["store"].unlink()
+    for name in ("embed-interactive", "embed-bulk-1"):
+        os.kill(before[name], signal.SIGKILL)
+    with service.client() as thoth:
+        # Far less than what a call waits for vectors that are on their way.
+        assert thoth.add(["a text"], ids=["a"], deadline=45).embedded == 1
+        assert [hit.id for hit in thoth.query("a text", k=1, deadline=45)] == ["a"]
+    wait_until_ready(service)
+    assert pids(service)["store"] != before["store"]
+    assert "the socket of the store is gone" in supervisor_log(service)
+    service.stop()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thoth_core.supervisor.premises import TOUCH_EVERY, Premises
+from thoth_core.supervisor.premises import TOUCH_EVERY, Premises, is_gone
 
 
 @pytest.fixture
@@ -51,3 +51,18 @@ def test_files_in_use_do_not_grow_old(files: list[Path]) -> None:
             os.utime(path, (1000.0, 1000.0))
         premises.keep(now)
         assert [path.stat().st_mtime == 1000.0 for path in files] == [old, old]
+
+
+def test_a_file_is_gone_only_if_that_is_certain(files: list[Path]) -> None:
+    assert not is_gone(files[0])
+    files[0].unlink()
+    assert is_gone(files[0])
+    files[0].symlink_to(files[0])
+    assert not is_gone(files[0])
+
+
+def test_further_files_are_kept_new_too(files: list[Path]) -> None:
+    for path in files:
+        os.utime(path, (0, 0))
+    Premises(files[:1]).keep(0.0, files[1:])
+    assert all(path.stat().st_mtime > 0 for path in files)

@@ -24,12 +24,13 @@ class Premises:
         self._known = {path: _identity(path) for path in paths}
         self._next_touch = 0.0
 
-    def keep(self, now: float) -> None:
-        """Have the files look as new as they are in use. ``now`` is a monotonic time."""
+    def keep(self, now: float, also: Iterable[Path] = ()) -> None:
+        """Have the files, and those of ``also``, look as new as they are in use. ``now`` is a
+        monotonic time."""
         if now < self._next_touch:
             return
         self._next_touch = now + TOUCH_EVERY
-        for path in self._known:
+        for path in (*self._known, *also):
             with contextlib.suppress(OSError):
                 os.utime(path)
 
@@ -52,6 +53,17 @@ class Premises:
                     path=str(path),
                 )
         return None
+
+
+def is_gone(path: Path) -> bool:
+    """Whether there is nothing at ``path``; False where that cannot be told."""
+    try:
+        _identity(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 from thoth_core.errors import ServiceStopping, ThothError
 from thoth_core.settings import Settings
@@ -18,7 +19,7 @@ from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.supervisor.joint import Joint
 from thoth_core.supervisor.launch import Announce, Launch
 from thoth_core.supervisor.notify import Notifier
-from thoth_core.supervisor.premises import Premises
+from thoth_core.supervisor.premises import Premises, is_gone
 from thoth_core.supervisor.processes import Child
 from thoth_core.supervisor.quarantine_file import QuarantineFile
 from thoth_core.supervisor.slots import Policy
@@ -87,6 +88,8 @@ class Service:
             client_gone=self.dispatch.client_gone,
         )
         locks = (room / "lock", settings.data_dir / "lock")
+        #: The socket of a store that was not there at the last look.
+        self._missed = ""
         self._premises = Premises([*locks, *self._lines.paths])
         self.crew = Crew(
             settings,
@@ -240,7 +243,8 @@ class Service:
             self._begin_stop(now, fast=True)
 
     def _see_that_all_is_there(self, now: float) -> None:
-        self._premises.keep(now)
+        endpoint = self.dispatch.board.store.endpoint
+        self._premises.keep(now, [Path(endpoint)] if endpoint else [])
         problem = self._premises.lost()
         if problem is not None:
             # Nothing that is written from here on would be found again.
@@ -249,6 +253,14 @@ class Service:
             self.dispatch.give_up(problem)
             self._exit_status = problem.exit_code
             self._begin_stop(now, fast=True)
+            return
+        missed = endpoint if endpoint and is_gone(Path(endpoint)) else ""
+        # Seen twice: a store that ends takes its socket along a moment before it is gone.
+        if missed and missed == self._missed and self.crew.slots[STORE].ready_since is not None:
+            # Workers that are connected still reach it, and no others would. The next has another.
+            self._log.error("the socket of the store is gone, and the store restarted: %s", missed)
+            self.crew.restart(now, STORE)
+        self._missed = missed
 
     # -- clients ------------------------------------------------------------------------------
 
