@@ -96,9 +96,10 @@ class Pass:
         return found
 
     def left(self, most: int) -> list[str]:
-        """Up to ``most`` of the doubtful ids that are lacking still."""
+        """Up to ``most`` of the doubtful ids that are lacking still; so many are compared once more
+        at least."""
         self.follow()
-        return self._again(COMPARED_ROWS)[:most]
+        return self._again(max(most, COMPARED_ROWS))[:most]
 
     def _again(self, limit: int) -> list[str]:
         ids = list(self.doubtful)[:limit]

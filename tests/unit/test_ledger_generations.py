@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from store_worker import (
@@ -155,6 +155,18 @@ steps = st.one_of(
     first=st.dictionaries(ids, st.sampled_from("xyz"), min_size=1),
     plan=st.lists(steps, max_size=30),
     most=st.integers(1, 4),
+)
+# More rows are doubtful at the end than are compared at once.
+@example(
+    first={"c": "x"},
+    plan=[
+        ("catch up", None),
+        ("upsert", {"b": "x"}),
+        ("lost upsert", {"a": "x", "b": "x"}),
+        ("delete", ["a", "b", "c"]),
+        ("lost finish", None),
+    ],
+    most=1,
 )
 def test_what_takes_the_place_of_a_collection_has_exactly_its_chunks(
     first: dict[str, str], plan: list[tuple[str, Any]], most: int
