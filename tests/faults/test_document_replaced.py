@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Make
-from tests.faults.watching import BULK, pids, status, stopped
+from tests.faults.watching import BULK, pids, status, stopped, wait_until_ready
 from tests.support.service import RealService, wait_for
 from thoth_core import IngestProgress, IngestReport, Thoth
 
@@ -101,9 +100,24 @@ def check(watch: Watch, states: dict[tuple[str, ...], int]) -> None:
         assert any(seen[1] == found for seen in watch.seen), f"{found} was never seen"
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RealService]:
+    """One for the file: whatever a test ends in it comes again."""
+    made = RealService.make(THOTH_FAULTS="1", **SETTINGS)
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
 @pytest.fixture
-def service(make_service: Make) -> RealService:
-    return make_service(THOTH_FAULTS="1", **SETTINGS).start()
+def service(shared: RealService) -> RealService:
+    """Ready, and with nothing stored."""
+    wait_until_ready(shared)
+    with shared.client() as thoth:
+        for each in thoth.collections():
+            thoth.delete_collection(each.name)
+    return shared
 
 
 @pytest.fixture

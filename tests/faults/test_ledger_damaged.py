@@ -100,20 +100,24 @@ def test_a_start_says_what_is_wrong_and_leaves_all_as_it_is(
     path = ledger(service)
     damage(path)
     before = hashes(service)
-    for command in (["thoth-supervisor", "start"], ["thoth", "stats"]):
-        done = service.run(*command)
-        assert done.returncode == 1, done.stderr
-        assert f"error: {says}: {path}" in done.stderr
-        assert "cause: " in done.stderr
-        assert (
-            "fix: put a backup in its place, or: thoth-supervisor stop --if-running; "
-            in done.stderr
-        )
-        assert "Traceback" not in done.stderr
+    way_out = "put a backup in its place, or: thoth-supervisor stop --if-running; "
+    done = service.run("thoth-supervisor", "start")
+    assert done.returncode == 1, done.stderr
+    assert f"error: {says}: {path}" in done.stderr
+    assert "cause: " in done.stderr
+    assert f"fix: {way_out}" in done.stderr
+    assert "Traceback" not in done.stderr
+    # A command that would start a service says the same.
+    done = service.run("thoth", "stats", "--json")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "ledger_damaged"
+    assert error["message"].startswith(f"{says}: {path}")
+    assert error["cause"]
+    assert error["fix"].startswith(way_out)
     assert hashes(service) == before
     assert service.processes() == []
-    done = service.run("thoth", "stats", "--json")
-    assert json.loads(done.stdout)["error"]["code"] == "ledger_damaged"
 
 
 def test_a_page_that_the_verification_meets_stops_the_store_too(service: RealService) -> None:
