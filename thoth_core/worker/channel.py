@@ -239,7 +239,7 @@ class Channel:
                     sockets.close(store)
                 store_path = self._store_path
                 store = sockets.dealer(context, store_path, self._birth.identity)
-            _flush(back, self._outbox)
+            told = _flush(back, self._outbox)
             if store is not None:
                 self._flush_store(store, store_path)
                 flags = sockets.POLLOUT if self._store_outbox else 0
@@ -252,8 +252,10 @@ class Channel:
                     break
             if now >= next_beat:
                 next_beat = now + BEAT_SECONDS
-                self._outbox.append(self._beat())
-                continue
+                if told:
+                    # To a supervisor that stands still nothing more is said: it may do so for days.
+                    self._outbox.append(self._beat())
+                    continue
             wait = max(0.0, min(next_beat, end_by or next_beat) - now)
             events = dict(poller.poll(int(wait * 1000) + 1))
             if self._wake_out.fileno() in events:
@@ -317,11 +319,13 @@ class Channel:
         return self._frames(Message("beat", body=body))
 
 
-def _flush(target: Any, outbox: deque[list[Frame]]) -> None:
+def _flush(target: Any, outbox: deque[list[Frame]]) -> bool:
+    """Send what there is; whether all of it could be."""
     while outbox:
         if sockets.send(target, outbox[0]) is not Sent.SENT:
-            return
+            return False
         outbox.popleft()
+    return True
 
 
 def _drain(end: socket.socket) -> None:
