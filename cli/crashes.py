@@ -60,9 +60,10 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     """All of a report for a person."""
     lines = [f"{report.get('worker')} (pid {report.get('pid')}) ended: {_cause(report)}"]
     rss = report.get("rss_bytes")
+    restarts = report.get("restarts")
+    again = f", {restarts} restarts" if restarts is not None else ""
     lines += [
-        f"  when: {_when(report)}, {report.get('uptime_s')} s after its start,"
-        f" {report.get('restarts')} restarts",
+        f"  when: {_when(report)}, {report.get('uptime_s')} s after its start{again}",
         f"  state: {report.get('state')}",
         f"  memory: {rss / 1e6:.0f} MB" if isinstance(rss, int) else "  memory: not known",
         f"  at work on: {_work(report)}",

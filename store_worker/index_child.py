@@ -24,6 +24,7 @@ from typing import Any
 
 from store_worker import index_line
 from thoth_core.cores import available_cores
+from thoth_core.worker.dump_file import DumpFile
 
 #: What the child finds its orders in.
 VARIABLE = "THOTH_INDEX"
@@ -53,11 +54,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The child has ended while it was at ``op`` (empty: at nothing). ``code`` as ``subprocess``
-    gives it: negative for a signal."""
+    """The child has ended while it was at ``op`` (empty: at nothing), for ``seconds``. ``code`` as
+    ``subprocess`` gives it: negative for a signal. ``why`` the store ended it, if it did; ``dump``
+    is what its interpreter wrote of its stacks; ``uptime`` is in seconds."""
 
     op: str
     code: int
+    pid: int = 0
+    why: str = ""
+    dump: str = ""
+    uptime: float = 0.0
+    seconds: float = 0.0
 
     @property
     def signal(self) -> str | None:
@@ -73,42 +80,52 @@ class IndexChild:
     def __init__(self, data_dir: Path, nudge: Callable[[], None], *, faults: bool = False) -> None:
         self.op = ""
         self.asked_at = 0.0
+        self._born = time.monotonic()
+        self._why = ""
         self._nudge = nudge
         self._replies: SimpleQueue[tuple[dict[str, Any], bytes] | None] = SimpleQueue()
-        self._line, theirs = socket.socketpair()
-        self._line.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
-        )
-        death_read, self._death_write = os.pipe()
+        with contextlib.ExitStack() as undo:
+            self._dump = DumpFile()
+            undo.callback(self._dump.close)
+            death_read, self._death_write = os.pipe()
+            undo.callback(os.close, self._death_write)
+            self._line, theirs = socket.socketpair()
+            undo.callback(self._line.close)
+            self._line.setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0)
+            )
+            try:
+                self._process = self._start(data_dir, faults, theirs.fileno(), death_read)
+            finally:
+                theirs.close()
+                os.close(death_read)
+            undo.pop_all()
+        self.pid = self._process.pid
+        threading.Thread(target=self._read, name="index", daemon=True).start()
+
+    def _start(
+        self, data_dir: Path, faults: bool, line: int, death_fd: int
+    ) -> subprocess.Popen[bytes]:
         orders = {
             "data_dir": str(data_dir),
-            "line": theirs.fileno(),
-            "death_fd": death_read,
+            "line": line,
+            "death_fd": death_fd,
+            "dump_fd": self._dump.fd,
             "parent": os.getpid(),
             "faults": faults,
         }
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "store_worker.index_process"],
-                stdin=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    "RAYON_NUM_THREADS": str(min(MOST_THREADS, available_cores())),
-                    VARIABLE: json.dumps(orders),
-                },
-                pass_fds=(theirs.fileno(), death_read),
-                # Not in the store's group: whoever kills that must not catch it in mid-write.
-                process_group=0,
-            )
-        except BaseException:
-            self._line.close()
-            os.close(self._death_write)
-            raise
-        finally:
-            theirs.close()
-            os.close(death_read)
-        self.pid = self._process.pid
-        threading.Thread(target=self._read, name="index", daemon=True).start()
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "store_worker.index_process"],
+            stdin=subprocess.DEVNULL,
+            env={
+                **os.environ,
+                "RAYON_NUM_THREADS": str(min(MOST_THREADS, available_cores())),
+                VARIABLE: json.dumps(orders),
+            },
+            pass_fds=(line, death_fd, self._dump.fd),
+            # Not in the store's group: whoever kills that must not catch it in mid-write.
+            process_group=0,
+        )
 
     @property
     def idle(self) -> bool:
@@ -120,8 +137,11 @@ class IndexChild:
         self.op, self.asked_at = op, time.monotonic()
         try:
             index_line.send(self._line, {"op": op, **fields}, array)
+        except BlockingIOError:
+            # Half a question cannot be taken back.
+            self.kill(f"did not read what it was asked for {SEND_SECONDS} s")
         except OSError:
-            # It is gone, or does not read; half a question cannot be taken back.
+            # It is gone.
             self.kill()
 
     def wait(self, seconds: float) -> Reply | Died | None:
@@ -132,13 +152,19 @@ class IndexChild:
             return None
         op, self.op = self.op, ""
         if came is None:
-            return Died(op, self._ended())
+            return self._died(op)
         body, _ = came
         return Reply(op, body, str(body.pop("error", "")))
 
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+    def write_stacks(self) -> None:
+        """Have it write its stacks, which needs neither its lock nor its main thread."""
+        self._dump.clear()
+        self._process.send_signal(signal.SIGUSR1)
+
+    def kill(self, why: str = "") -> None:
+        """End it; ``why`` is said of its death, if it does not end of itself before."""
+        self._why = self._why or why
+        self._process.kill()
 
     def close(self, *, at_once: bool = False) -> int:
         """Have it close the index and end after what it is at; ``at_once``, after the call into
@@ -150,18 +176,23 @@ class IndexChild:
         try:
             self._process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()
-        return self._ended()
+            self.kill("did not end")
+        return self._died(self.op).code
 
-    def _ended(self) -> int:
+    def _died(self, op: str) -> Died:
+        now = time.monotonic()
         try:
             code = self._process.wait(LAST_WORDS)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self.kill("closed its line")
             code = self._process.wait()
+        dump = self._dump.read()
         self._line.close()
+        self._dump.close()
         self._let_go()
-        return code
+        why = self._why if code == -signal.SIGKILL else ""
+        seconds = now - self.asked_at if op else 0.0
+        return Died(op, code, self.pid, why, dump, now - self._born, seconds)
 
     def _let_go(self) -> None:
         """End the pipe that ties the child to this process."""
@@ -174,8 +205,11 @@ class IndexChild:
             while (came := index_line.receive(self._line)) is not None:
                 self._replies.put(came)
                 self._nudge()
-        except (OSError, ValueError):
-            # Closed by us, or out of step: it is of no use any more.
+        except ValueError:
+            # Out of step: it is of no use any more.
+            self.kill("said what made no sense")
+        except OSError:
+            # It has ended, or the line was closed by us.
             self.kill()
         self._replies.put(None)
         self._nudge()

@@ -36,6 +36,7 @@ from thoth_core.errors import StorageError, ThothError
 from thoth_core.log_format import log_to_stderr
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT
+from thoth_core.worker.stack_dumps import write_stacks_to
 
 #: Seconds after which a call counts as hanging whatever it is, and the process ends itself, should
 #: there be no store any more that would end it.
@@ -196,7 +197,7 @@ def main() -> int:
         )
         return EXIT_BOOT
     orders = json.loads(raw)
-    faulthandler.enable()
+    dump_fd = write_stacks_to(orders["dump_fd"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_to_stderr("store")
     data_dir = Path(orders["data_dir"])
@@ -212,7 +213,7 @@ def main() -> int:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         while (came := index_line.receive(line)) is not None:
             # A native thread ends the process even while a call holds the interpreter's lock.
-            faulthandler.dump_traceback_later(CALL_SECONDS, exit=True)
+            faulthandler.dump_traceback_later(CALL_SECONDS, exit=True, file=dump_fd)
             reply = answer(process, *came)
             faulthandler.cancel_dump_traceback_later()
             index_line.send(line, reply)

@@ -14,6 +14,8 @@ from thoth_core.oom import oom_kills
 #: Seconds after which the index process is called slow; after which it hangs, and is ended; and the
 #: same for what takes long by its nature (Chroma reads its whole log when it opens).
 SLOW_SECONDS, HANG_SECONDS, LONG_SECONDS = 5.0, 120.0, 600.0
+#: Seconds that one which hangs has for its stacks.
+DUMP_SECONDS = 0.5
 LONG = OPENING | {"compact"}
 
 
@@ -30,6 +32,8 @@ class IndexTalk:
         self._faults = faults
         self._child: IndexChild | None = None
         self._asked: Ask | None = None
+        #: When one that hangs was asked for its stacks.
+        self._hung_at: float | None = None
         self._oom_kills = oom_kills()
 
     @property
@@ -59,6 +63,7 @@ class IndexTalk:
         """Start one; :class:`OSError` when that cannot be."""
         self._oom_kills = oom_kills()
         self._child = IndexChild(self._data_dir, self._nudge, faults=self._faults)
+        self._hung_at = None
         self._log.info("started the index process (pid %d)", self._child.pid)
 
     def ask(self, step: Ask, array: bytes | memoryview = b"") -> None:
@@ -88,13 +93,24 @@ class IndexTalk:
         index process; True where it does not say."""
         return self._oom_kills is None or oom_kills() != self._oom_kills
 
-    def end_if_hung(self) -> None:
-        child = self._child
+    def end_if_hung(self) -> float:
+        """Have one that hangs write its stacks, and then end it. Seconds until the next look, for
+        one that is busy."""
+        child, limit = self._child, HANG_SECONDS
         if child is None or child.idle:
-            return
-        if self._busy_for() > (LONG_SECONDS if child.op in LONG else HANG_SECONDS):
+            return SLOW_SECONDS
+        if child.op in LONG:
+            limit = LONG_SECONDS
+        if self._busy_for() <= limit:
+            return SLOW_SECONDS
+        now = time.monotonic()
+        if self._hung_at is None:
+            self._hung_at = now
             self._log.error("the index process hangs in %s", child.op)
-            child.kill()
+            child.write_stacks()
+        elif now >= self._hung_at + DUMP_SECONDS:
+            child.kill(f"hung in {child.op}")
+        return DUMP_SECONDS
 
     def close(self, *, at_once: bool = False) -> int:
         """End it; its exit status, 1 if there was none."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from store_worker import index_talk, ledger_collections, ledger_queries
+from store_worker import ledger_collections, ledger_queries
 from store_worker.aside import Aside
 from store_worker.hindered import Hindered
 from store_worker.in_hand import rows_in_hand
@@ -74,6 +74,8 @@ class Keeper:
         #: Called before the changes that the index has are forgotten: whoever reads the log must
         #: have read them.
         self.before_log_is_cut: list[Callable[[], None]] = [self.scans.follow]
+        #: Called when the index process has died.
+        self.when_ended: list[Callable[[Died], None]] = []
         self._ledger = ledger
         self._data_dir = data_dir
         self._log = log
@@ -159,7 +161,7 @@ class Keeper:
     def _turn(self, quiet: bool) -> float | None:
         now = time.monotonic()
         self._hear(now)
-        self._talk.end_if_hung()
+        look = self._talk.end_if_hung()
         self._leave_out()
         while not self._talk.busy:
             step = self._next(now, quiet)
@@ -172,7 +174,7 @@ class Keeper:
             return 0.0
         if self._talk.busy:
             # Writes that wait for it are let go when it is slow, and it is ended when it hangs.
-            return index_talk.SLOW_SECONDS
+            return look
         wakes = self._recovery.wakes_at
         return None if wakes is None else max(0.0, wakes - now)
 
@@ -389,6 +391,8 @@ class Keeper:
             by = f": pid {pid} has it" if (pid := holder(lock)) else ""
             self._recovery.not_begun(now, f"the lock of the index is not to be had, {lock}{by}")
             return
+        for tell in self.when_ended:
+            tell(died)
         memory = self._talk.may_lack_memory()
         self._recovery.died(now, died.op, died.signal, in_hand, memory=memory)
         if died.op == "compact":

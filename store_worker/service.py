@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from store_worker.calls_read import READS
 from store_worker.chores import Chores
 from store_worker.compaction import Compaction
 from store_worker.faults import Faults
+from store_worker.index_child import Died
 from store_worker.ledger_errors import concerns_all
 from store_worker.locks import own
 from store_worker.room import check_room
@@ -45,6 +47,8 @@ SNAPSHOT_SECONDS = 1.0
 TELL_SECONDS = 0.5
 #: Seconds between two signs of life while something is not answered yet.
 PULSE_SECONDS = 2.0
+#: Characters of the stacks of an index process that has ended which the supervisor is told.
+DUMP_CHARS = 200_000
 #: Seconds without a call after which index and ledger are put in order.
 QUIET_SECONDS = 5.0
 
@@ -135,6 +139,7 @@ class Service:
         self._in_hand: set[tuple[str, int]] = set()
         self._dropped = 0
         store.ledger.tell_progress(channel.progress)
+        store.keeper.when_ended.append(self._report_death)
         self._active_at = time.monotonic()
         self._told_at, self._told = float("-inf"), ("", False)
 
@@ -187,6 +192,13 @@ class Service:
             self._told_at, self._told = now, state
             self._channel.vitals["chunks"] = ledger_queries.seen(self._store.ledger)
             self._channel.vitals.update(keeper.status())
+
+    def _report_death(self, died: Died) -> None:
+        """Have the supervisor, which alone writes reports, keep one of the index process."""
+        if died.dump:
+            self._channel.log.warning("%s", died.dump.rstrip())
+        body = {**asdict(died), "dump": died.dump[-DUMP_CHARS:]}
+        self._channel.send(Message("index_ended", body=body))
 
     # -- the queue ----------------------------------------------------------------------------
 

@@ -110,6 +110,48 @@ def test_a_crash_is_reported_with_its_stack_and_what_was_in_hand(service: RealSe
     assert "string_at" in table[1]
 
 
+def test_the_death_of_the_index_process_is_reported_with_its_stack_and_what_it_was_at(
+    service: RealService,
+) -> None:
+    with service.client() as thoth:
+        thoth.add(["fine", "this one says !index-abort"], ids=["a", "b"])
+
+        def left_out() -> list[dict[str, Any]]:
+            return list(status(service)["store"]["unindexed"])
+
+        # The index process ended each time that it was told of it.
+        assert len(wait_for(left_out, 60, "the text is left out of the index")) == 1
+        # Searches need no index.
+        assert {hit.id for hit in thoth.query("fine", k=2)} == {"a", "b"}
+    aborts = crashes(service)
+    assert aborts
+    for death in aborts:
+        assert (death["worker"], death["role"], death["signal"]) == ("index", "index", "SIGABRT")
+        assert death["state"] == "BUSY"
+        [call] = death["in_flight"]["calls"]
+        assert call["kind"] in ("apply", "rows")
+        assert "follower.py" in death["top_frame"]
+        assert death["stacks"]["header"] == "Fatal Python error: Aborted"
+        assert "chromadb" in death["versions"]
+    # One from outside, while it is at nothing.
+    pid = wait_for(lambda: status(service)["store"]["index"]["pid"], 30, "there is another")
+    wait_for(lambda: status(service)["store"]["index_state"] == "healthy", 60, "it is healthy")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: len(crashes(service)) > len(aborts), 30, "that is reported too")
+    death = crashes(service)[0]
+    assert (death["pid"], death["signal"], death["stacks"]) == (pid, "SIGKILL", None)
+    table = service.run("thoth-supervisor", "crashes").stdout
+    assert "follower.py" in table
+    shown = service.run("thoth-supervisor", "crashes", aborts[0]["id"])
+    assert "index (pid" in shown.stdout
+    assert "Aborted" in shown.stdout
+    # A planned end is none, nor is what the end of the store brings.
+    old = service.pid("store")
+    assert service.run("thoth-supervisor", "restart", "store").returncode == 0
+    service.ready_again("store", old)
+    assert len(crashes(service)) == len(aborts) + 1
+
+
 def test_only_ends_that_were_not_planned_are_reported(service: RealService) -> None:
     for name in ("embed-bulk-1", "store"):
         old = service.pid(name)

@@ -48,7 +48,9 @@ class DoubleChannel:
         self.vitals: dict[str, Any] = {}
         self.bound = ""
         self.inbox: SimpleQueue[Delivery | None] = SimpleQueue()
+        #: Answers; and what is told of index processes that have ended.
         self.sent: SimpleQueue[Message] = SimpleQueue()
+        self.deaths: SimpleQueue[Message] = SimpleQueue()
         self.ready_body: SimpleQueue[Mapping[str, Any] | BaseException] = SimpleQueue()
 
     def state(self, state: str) -> None:
@@ -80,7 +82,7 @@ class DoubleChannel:
         self.inbox.put(None)
 
     def send(self, message: Message) -> None:
-        self.sent.put(message)
+        (self.deaths if message.kind == "index_ended" else self.sent).put(message)
 
 
 @dataclass

@@ -30,6 +30,13 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "data", tmp_path / "run"
 
 
+def has_pending(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal waits for a process that is stopped."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [pending] = [line.split()[1] for line in lines if line.startswith("ShdPnd:")]
+    return bool(int(pending, 16) >> (number - 1) & 1)
+
+
 def found(store: StoreRoom, vectors: np.ndarray) -> list[str]:
     return [store.search(vectors[i : i + 1], k=1)[0][0]["id"] for i in range(0, len(vectors), 5)]
 
@@ -226,6 +233,31 @@ def test_an_index_process_that_hangs_is_ended_and_keeps_no_write_waiting(places,
         assert index["pid"] != pid
         assert (index["last_exit"]["signal"], index["last_exit"]["during"]) == ("SIGKILL", "apply")
         assert found(store, vectors) == IDS[::5]
+        # It was stopped, so that it could write no stacks.
+        told = store.channel.deaths.get(timeout=10).body
+        assert (told["pid"], told["why"], told["dump"]) == (pid, "hung in apply", "")
+        assert told["seconds"] > 2.0
+
+
+def test_an_index_process_that_hangs_tells_where_before_it_is_ended(places, monkeypatch):
+    vectors = rows(60)
+    with StoreRoom(*places) as store:
+        store.upsert(IDS, vectors)
+        store.healthy()
+        pid = store.index()["index"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(index_talk, "SLOW_SECONDS", 0.2)
+        monkeypatch.setattr(index_talk, "HANG_SECONDS", 0.5)
+        monkeypatch.setattr(index_talk, "DUMP_SECONDS", 60.0)
+        store.upsert(["more"], vectors[:1])
+        # It was asked for its stacks, and gets to run.
+        wait_for(lambda: has_pending(pid, signal.SIGUSR1), 30, "it is asked")
+        os.kill(pid, signal.SIGCONT)
+        store.healthy()
+        os.kill(pid, signal.SIGKILL)
+        told = store.channel.deaths.get(timeout=30).body
+        assert (told["pid"], told["why"]) == (pid, "")
+        assert "index_process.py" in told["dump"]
 
 
 def test_a_question_that_the_index_process_does_not_read_is_answered_all_the_same(

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.service import wait_for
-from thoth_core.supervisor.dump_file import DumpFile
 from thoth_core.supervisor.stacks import Stacks, read_stacks
+from thoth_core.worker.dump_file import DumpFile
 
 #: Another thread that waits, and work in the main one.
 PROGRAM = """

@@ -239,6 +239,13 @@ class Crew:
             self._log.error("%s", self._problem(slot))
         return exit
 
+    def index_ended(self, now: float, child: Child, body: Mapping[str, Any]) -> None:
+        """The store said how its index process ended."""
+        rss = self.beats.get(child.slot, {}).get("index", {}).get("rss_bytes")
+        id = self._deaths.report_index(time.time(), child, body, rss)
+        if id:
+            self._log.warning("the index process has ended; thoth-supervisor crashes %s", id)
+
     # -- within -------------------------------------------------------------------------------
 
     def _carry_out(self, now: float, actions: list[Action]) -> None:

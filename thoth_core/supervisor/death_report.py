@@ -49,6 +49,42 @@ def report_id(wall: float, incarnation: str) -> str:
 def death_report(id: str, slot: Slot, exit: Exit, facts: Facts) -> dict[str, Any]:
     """The report, before the slot hears of the death. Every value is plain JSON."""
     state = slot.before_stopping if slot.state is State.STOPPING else slot.state
+    return {
+        **_common(id, exit, facts, state),
+        "worker": slot.name,
+        "role": slot.role,
+        "lane": slot.lane or None,
+        "restarts": slot.restarts,
+        "deaths_without_work": slot.deaths,
+        "model": facts.model if slot.role == "embed" else None,
+        "failure": dict(slot.failure) if exit.boot_failure and slot.failure else None,
+    }
+
+
+def index_report(exit: Exit, facts: Facts) -> dict[str, Any]:
+    """The same of an index process, which has no slot: the store starts it and sees its end. The
+    incarnation is the store's, and so are output and versions."""
+    # One store has several of them in a second at times.
+    id = report_id(exit.at, f"{facts.pid:06x}")
+    return {
+        **_common(id, exit, facts, State.READY),
+        "worker": "index",
+        "role": "index",
+        "lane": None,
+        "restarts": None,
+        "deaths_without_work": None,
+        "model": None,
+        "failure": None,
+    }
+
+
+def index_held(op: str, seconds: float) -> dict[str, Any]:
+    """What an index process was at, in the form of what a worker has in hand."""
+    calls = [{"call": "index", "kind": op, "seconds": round(seconds, 3)}] if op else []
+    return {"units": [], "calls": calls, "handed": 0}
+
+
+def _common(id: str, exit: Exit, facts: Facts, state: State) -> dict[str, Any]:
     busy = bool(facts.held.get("units") or facts.held.get("calls"))
     stacks = facts.stacks
     said = facts.ready.get("versions")
@@ -56,9 +92,6 @@ def death_report(id: str, slot: Slot, exit: Exit, facts: Facts) -> dict[str, Any
         "schema_version": SCHEMA_VERSION,
         "id": id,
         "at": round(exit.at, 3),
-        "worker": slot.name,
-        "role": slot.role,
-        "lane": slot.lane or None,
         "pid": facts.pid,
         "incarnation": facts.incarnation,
         "reason": exit.reason,
@@ -67,15 +100,11 @@ def death_report(id: str, slot: Slot, exit: Exit, facts: Facts) -> dict[str, Any
         "stalled": facts.stalled,
         "state": "BUSY" if busy and state is State.READY else state.value,
         "uptime_s": round(facts.uptime, 3),
-        "restarts": slot.restarts,
-        "deaths_without_work": slot.deaths,
         "in_flight": dict(facts.held),
         "top_frame": str(stacks.top) if stacks is not None and stacks.top is not None else None,
         "stacks": stacks.to_dict() if stacks is not None else None,
         "output": [line[:LINE] for line in facts.output],
         "rss_bytes": facts.beat.get("rss_bytes", facts.ready.get("rss_bytes")),
         "runtimes": list(facts.ready.get("runtimes") or ()),
-        "model": facts.model if slot.role == "embed" else None,
         "versions": dict(facts.versions) | (dict(said) if isinstance(said, Mapping) else {}),
-        "failure": dict(slot.failure) if exit.boot_failure and slot.failure else None,
     }

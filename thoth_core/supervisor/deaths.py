@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,18 @@ from typing import Any
 from thoth_core import __version__
 from thoth_core.death_reports import deaths_dir, write_report
 from thoth_core.oom import oom_kills
-from thoth_core.supervisor.death_report import Facts, death_report, is_planned, report_id
+from thoth_core.supervisor.death_report import (
+    Facts,
+    death_report,
+    index_held,
+    index_report,
+    is_planned,
+    report_id,
+)
 from thoth_core.supervisor.memory_kills import MemoryKills
-from thoth_core.supervisor.processes import Child
+from thoth_core.supervisor.processes import Child, describe_exit
 from thoth_core.supervisor.slots import Exit, Slot
+from thoth_core.supervisor.stacks import read_stacks
 
 
 class Deaths:
@@ -71,10 +80,36 @@ class Deaths:
             stalled=child.stalled,
         )
         id = report_id(exit.at, child.incarnation)
+        return self._keep(death_report(id, slot, exit, facts))
+
+    def report_index(
+        self, wall: float, store: Child, body: Mapping[str, Any], rss: int | None
+    ) -> str:
+        """Keep a report of the death of the store's index process, of which ``store`` said
+        ``body``; its id, empty if there is none. ``rss`` is what it had, in bytes."""
+        code, why = int(body.get("code", 0)), str(body.get("why", ""))
+        killed = code == -signal.SIGKILL and not why
+        exit = describe_exit(code, wall, why, self.for_memory() if killed else None)
+        facts = Facts(
+            pid=int(body.get("pid", 0)),
+            incarnation=store.incarnation,
+            uptime=float(body.get("uptime", 0.0)),
+            model=self._model,
+            versions={"thoth": __version__, "python": platform.python_version()},
+            held=index_held(str(body.get("op", "")), float(body.get("seconds", 0.0))),
+            ready={"versions": store.said.get("versions")},
+            beat={"rss_bytes": rss},
+            output=tuple(store.tail),
+            stacks=read_stacks(str(body.get("dump", ""))),
+            stalled=bool(why),
+        )
+        return self._keep(index_report(exit, facts))
+
+    def _keep(self, report: Mapping[str, Any]) -> str:
         try:
-            write_report(self._folder, death_report(id, slot, exit, facts))
+            write_report(self._folder, report)
         except Exception as problem:
             # The report is about a death; it must not be the cause of one more.
             self._log.error("the report of this death could not be kept: %s", problem)
             return ""
-        return id
+        return str(report["id"])

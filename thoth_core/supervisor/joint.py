@@ -50,6 +50,8 @@ class Joint:
             slot.failed_to_boot(body)
         elif kind == "bye":
             child.said_all = True
+        elif kind == "index_ended":
+            crew.index_ended(now, child, body)
         elif kind == "ready":
             crew.is_ready(now, child, body)
             if slot.state is not State.READY:

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thoth_core.log_format import readable
-from thoth_core.supervisor.dump_file import DumpFile
 from thoth_core.supervisor.slots import Exit
 from thoth_core.supervisor.stacks import Stacks, read_stacks
 from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, VARIABLE, Birth
+from thoth_core.worker.dump_file import DumpFile
 
 TAIL_LINES = 50
 #: Lines of the stack that matters which go with them.

@@ -1,4 +1,4 @@
-"""Where a worker's interpreter writes its stacks when it crashes or hangs: a file without a name.
+"""Where a child's interpreter writes its stacks when it crashes or hangs: a file without a name.
 
 It is in memory where the system has that, so that a full disk takes no stack away, and gone with
 the two processes that have it open.
