@@ -12,7 +12,7 @@ from cli.output import Output
 from thoth_core.errors import StorageError
 from thoth_core.log_format import parse, readable
 
-#: The one file that is no worker's.
+#: What the names of files begin with that are no worker's.
 SUPERVISOR = "supervisor"
 #: Seconds between two looks. Nothing in the standard library tells that a file has grown.
 LOOK_EVERY = 0.3
@@ -84,7 +84,7 @@ def log_files(folder: Path) -> list[Path]:
 def _say(output: Output, log: str, line: str) -> None:
     """A line of the file ``log``, in whichever format; with ``--json`` as an object."""
     if output.json:
-        worker = None if log == SUPERVISOR else log
+        worker = None if log.startswith(SUPERVISOR) else log
         output.document({"log": log, **parse(line, worker)})
         return
     for part in readable(line).split("\n"):

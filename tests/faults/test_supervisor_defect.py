@@ -1,9 +1,16 @@
-"""A supervisor whose own code fails: it ends with 1 and says where the traceback is."""
+"""A supervisor whose own code fails: it ends with 1 and says where the traceback is. One that
+native code ends leaves its stacks."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+
+import pytest
+
 from tests.conftest import Make
-from tests.support.service import wait_for
+from tests.support.service import RealService, wait_for
 
 DEFECT = """
 import sys
@@ -31,3 +38,24 @@ def test_a_defect_of_the_loop_ends_it_with_1_and_its_workers_with_it(make_servic
     wait_for(lambda: not service.processes(), 10, "nothing of the service is left")
     # Nothing that it left keeps the next one from starting.
     service.start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV])
+def test_one_that_native_code_ends_leaves_its_last_words_and_stacks(
+    service: RealService, number: signal.Signals
+) -> None:
+    os.kill(service.status()["pid"], number)
+    wait_for(lambda: not service.processes(), 10, "nothing of the service is left")
+    logs = service.run("thoth-supervisor", "logs", "--json")
+    said = [json.loads(line) for line in logs.stdout.splitlines()]
+    words = [each for each in said if each["log"] == "supervisor-stderr"]
+    assert {each["worker"] for each in words} == {None}
+    text = "\n".join(each["message"] for each in words)
+    assert text.startswith("Fatal Python error: ")
+    assert "in _turn" in text
+    # Of the next one too, in the same file.
+    service.start()
+    os.kill(service.status()["pid"], number)
+    wait_for(lambda: not service.processes(), 10, "nothing of the service is left")
+    path = service.settings().data_dir / "logs" / "supervisor-stderr.log"
+    assert path.read_text().count("Fatal Python error: ") == 2

@@ -7,6 +7,7 @@ standard output, one JSON line an event, until it is ready or has failed.
 from __future__ import annotations
 
 import errno
+import faulthandler
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import Any
 from thoth_core.errors import AlreadyRunning, InternalError, StorageError, ThothError, from_dict
 from thoth_core.locks import FileLock, holder
 from thoth_core.settings import Settings, ensure_private_dir
-from thoth_core.supervisor.logs import logs_dir, supervisor_log
+from thoth_core.supervisor.logs import keep_stderr, logs_dir, supervisor_log
 from thoth_core.supervisor.neighbour import neighbour
 from thoth_core.supervisor.notify import Notifier
 from thoth_core.supervisor.open_files import allow_many
@@ -36,6 +37,7 @@ def foreground(settings: Settings) -> int:
         elif event["event"] == "error":
             problems.append(from_dict(event["error"]))
 
+    faulthandler.enable(file=2)
     notifier = Notifier.take(os.environ)
     status = _serve(settings, announce, idle_exit=None, notifier=notifier)
     if status and problems:
@@ -61,10 +63,17 @@ def daemon() -> int:
         )
         return 1
     _leave_affinity()
+
+    def announce(event: Mapping[str, Any]) -> None:
+        _tell_starter(event)
+        if event["event"] == "ready":
+            # The starter had it so far, to say why there is no service.
+            keep_stderr(settings.data_dir)
+
     # A client that a service manager started is another service than this one.
     Notifier.take(os.environ)
     try:
-        return _serve(settings, _tell_starter, idle_exit=idle_exit)
+        return _serve(settings, announce, idle_exit=idle_exit)
     except AlreadyRunning as problem:
         _tell_starter({"event": "already", "pid": problem.details.get("pid", 0)})
         return problem.exit_code

@@ -5,8 +5,11 @@ A full disk must not stop the service: a line that cannot be written is dropped.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import logging
 import logging.handlers
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +17,10 @@ from thoth_core.log_format import JSON, OutputFormatter, formatter
 
 MAX_BYTES = 4 * 1024 * 1024
 KEPT_FILES = 3
+#: Where the supervisor's standard error goes, once nobody waits for its start any more.
+STDERR = "supervisor-stderr.log"
+#: Bytes from which on that file is begun anew at a start.
+LONG = 1024 * 1024
 
 
 def logs_dir(data_dir: Path) -> Path:
@@ -31,6 +38,21 @@ def supervisor_log(data_dir: Path, log_format: str, *, foreground: bool) -> logg
         stream.setFormatter(formatter(log_format))
         logger.addHandler(stream)
     return logger
+
+
+def keep_stderr(data_dir: Path) -> None:
+    """Have what this process writes to its standard error from here on kept in a file: when native
+    code ends it, that is all it says. So are its stacks then."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    with contextlib.suppress(OSError):
+        fd = os.open(logs_dir(data_dir) / STDERR, flags, 0o600)
+        try:
+            if os.fstat(fd).st_size > LONG:
+                os.ftruncate(fd, 0)
+            os.dup2(fd, 2)
+        finally:
+            os.close(fd)
+    faulthandler.enable(file=2, all_threads=True)
 
 
 def worker_log(data_dir: Path, slot: str, log_format: str) -> logging.Logger:
