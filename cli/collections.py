@@ -72,7 +72,7 @@ def rename(options: Options, name: str, to: str) -> None:
 
 @collections.command()
 @click.argument("name")
-@click.option("--model", metavar="MODEL", help="The model, which the service must run.")
+@click.option("--model", metavar="MODEL", help="The model that is to embed it.")
 @click.option("--abort", is_flag=True, help="Give up what an earlier run has made.")
 @common
 @click.pass_obj

@@ -33,7 +33,7 @@ _TO_BE_LEFT_OUT = "rows without a vector are brought in only with --model NAME, 
     help="Only this one; may be given often.",
 )
 @click.option("--as", "as_name", metavar="NAME", help="The name that a single one is to have.")
-@click.option("--model", metavar="NAME", help="The model that made the vectors; it must run.")
+@click.option("--model", metavar="NAME", help="The model that made the vectors.")
 @click.option("--check", is_flag=True, help="Only report; exit with 1 if it is damaged.")
 @common
 @click.pass_obj

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_MEMBERSHIP = Path("/proc/self/cgroup")
+from thoth_core.cgroups import CGROUPS, MEMBERSHIP, groups, read, upwards
 
 
-def available_cores(membership: Path = _MEMBERSHIP, cgroups: Path = _CGROUPS) -> int:
+def available_cores(membership: Path = MEMBERSHIP, cgroups: Path = CGROUPS) -> int:
     """Whole cores, 1 at least. A quota of 1.5 cores is one: two busy processes would be throttled.
 
     ``membership`` and ``cgroups`` are where Linux says which groups this process is in, and where
@@ -26,41 +25,24 @@ def available_cores(membership: Path = _MEMBERSHIP, cgroups: Path = _CGROUPS) ->
 def cpu_quota(membership: Path, cgroups: Path) -> float | None:
     """The smallest quota, in cores, of this process's groups and those above; None: no quota."""
     quotas = []
-    for controllers, group in _groups(membership):
+    for controllers, group in groups(membership):
         if not controllers:
             # Version 2 is mounted on its own, or beside version 1 under "unified".
             for mount in (cgroups, cgroups / "unified"):
-                quotas += [_quota_v2(folder) for folder in _upwards(mount, group)]
+                quotas += [_quota_v2(folder) for folder in upwards(mount, group)]
         elif "cpu" in controllers:
             for mount in (cgroups / "cpu", cgroups / "cpu,cpuacct"):
-                quotas += [_quota_v1(folder) for folder in _upwards(mount, group)]
+                quotas += [_quota_v1(folder) for folder in upwards(mount, group)]
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
-def _groups(membership: Path) -> list[tuple[list[str], str]]:
-    """(controllers, path) of each line; no controllers is version 2."""
-    groups = []
-    for line in (_read(membership) or "").splitlines():
-        parts = line.split(":", 2)
-        if len(parts) == 3:
-            groups.append((parts[1].split(",") if parts[1] else [], parts[2]))
-    return groups
-
-
-def _upwards(mount: Path, group: str) -> list[Path]:
-    """The folder of a group and those above it. In a container the path may be the host's and not
-    be there: then the mount itself is the group."""
-    parts = [part for part in group.split("/") if part not in ("", ".", "..")]
-    return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
-
-
 def _quota_v2(folder: Path) -> float | None:
-    parts = (_read(folder / "cpu.max") or "").split()
+    parts = (read(folder / "cpu.max") or "").split()
     return _ratio(*parts) if len(parts) == 2 else None
 
 
 def _quota_v1(folder: Path) -> float | None:
-    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+    quota, period = read(folder / "cpu.cfs_quota_us"), read(folder / "cpu.cfs_period_us")
     return _ratio(quota, period) if quota and period else None
 
 
@@ -71,10 +53,3 @@ def _ratio(quota: str, period: str) -> float | None:
     except (ValueError, ZeroDivisionError):
         return None
     return cores if cores > 0 else None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except OSError:
-        return None

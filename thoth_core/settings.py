@@ -15,6 +15,7 @@ from typing import Any
 
 from thoth_core.cores import available_cores
 from thoth_core.errors import SettingsError
+from thoth_core.memory_there import available_memory
 from thoth_core.private_dir import check_socket_room, default_runtime_dir, ensure_private_dir
 from thoth_core.setting_specs import BY_FIELD, SPECS, BadValue, Spec, is_placeholder, mask
 from thoth_core.settings_files import (
@@ -68,6 +69,10 @@ class Settings:
     #: A worker that holds more is replaced; 0 is no bound.
     worker_memory_mb: int
     worker_max_age: float
+    #: What the workers of all models but the service's own may hold together; 0: there are none.
+    models_memory_mb: int
+    #: Seconds without work after which a worker of another model is ended.
+    model_idle: float
     queue_mb: int
     #: Seconds without work after which a service that a client started ends.
     idle_exit: float
@@ -273,6 +278,8 @@ def _build(
         values["chunk_overlap"] = values["chunk_size"] // 10
     if "embed_workers" not in values:
         values["embed_workers"] = available_cores()
+    if "models_memory_mb" not in values:
+        values["models_memory_mb"] = available_memory() // 4 // 2**20
     settings = Settings(**values, _origins=origins, unread=unread)
     for spec in SPECS:
         if spec.path:

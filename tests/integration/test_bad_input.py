@@ -20,7 +20,6 @@ from thoth_core.errors import (
     InvalidInput,
     ModelMismatch,
     ModelNotFound,
-    ModelNotRunning,
     ServiceUnavailable,
     WorkerRaised,
 )
@@ -245,24 +244,6 @@ def test_a_collection_of_another_model_names_both(make_service: Make) -> None:
     done = service.run("thoth", "query", "a text", "--collection", "first-model")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-
-
-def test_who_asks_for_a_model_never_gets_the_vectors_of_another(running: RealService) -> None:
-    with other_client(running, RAG_EMBEDDING_MODEL="fake/16") as other:
-        for call in (
-            lambda: other.embed(["a"]),
-            lambda: other.embed_query("a"),
-            lambda: other.dimension,
-            lambda: other.add(["a"], collection="other-model"),
-            lambda: other.query("a", collection="other-model"),
-        ):
-            with pytest.raises(ModelNotRunning, match=r"fake/32.*fake/16"):
-                call()
-        # What needs no model goes on.
-        assert isinstance(other.collections(), list)
-    # Whoever names none takes the one that runs.
-    with other_client(running, RAG_EMBEDDING_MODEL="") as whatever:
-        assert whatever.dimension == DIMENSION
 
 
 @pytest.mark.parametrize(

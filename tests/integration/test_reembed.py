@@ -119,6 +119,7 @@ def test_the_command_says_what_to_do_when_another_model_runs_and_what_it_did(
 ) -> None:
     chunks = 600
     service = filled(make_service, chunks)
+    service.env["THOTH_MODELS_MEMORY_MB"] = "0"
     service.start()
     command = ("thoth", "collections", "reembed", "notes")
     done = service.run(*command, "--model", NEW, "--json", "-q")
@@ -127,6 +128,7 @@ def test_the_command_says_what_to_do_when_another_model_runs_and_what_it_did(
     assert error["code"] == "model_not_running"
     assert OLD in error["message"] and NEW in error["message"]
     assert error["fix"] == (
+        "raise THOTH_MODELS_MEMORY_MB and restart the service, or: "
         f"thoth-supervisor stop --if-running; RAG_EMBEDDING_MODEL={NEW} thoth-supervisor start;"
         f" then thoth collections reembed notes --model {NEW}"
     )

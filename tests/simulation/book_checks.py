@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def compare(board: Board, holders: dict[str, Holder], stored: set[tuple[str, int]]) -> None:
     """``stored`` are the units, with their attempts, that the present store has answered."""
-    for worker in board.pool.workers.values():
+    for worker in board.workers():
         holder = holders.get(worker.incarnation)
         if holder is None:
             raise Violation(f"{worker.slot} is on the books, and not ready")
@@ -33,18 +33,18 @@ def compare(board: Board, holders: dict[str, Holder], stored: set[tuple[str, int
     for request in board.requests.values():
         for call in request.calls:
             _call(board, call)
-        if not request.units and not request.calls and board.model is not None:
+        if not request.units and not request.calls and request.team.model is not None:
             raise Violation(f"nothing is done for {request.kind} {request.id}")
 
 
 def _unit(board: Board, unit: Unit, stored: set[tuple[str, int]]) -> None:
-    request, worker = unit.request, board.pool.workers.get(unit.slot)
+    request, worker = unit.request, unit.team.pool.workers.get(unit.slot)
     if unit.phase is Phase.QUEUED:
         fine = bool(unit.cases) or request.own
         if request.interactive:
-            fine = fine or unit in board.interactive
+            fine = fine or unit in unit.team.interactive
         else:
-            fine = fine or (unit in request.pending and request in board.bulk)
+            fine = fine or (unit in request.pending and request in unit.team.bulk)
     elif unit.phase is Phase.EMBEDDING:
         fine = worker is not None and unit in worker.units
     else:

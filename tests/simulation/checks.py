@@ -12,7 +12,7 @@ from tests.simulation.embedding import ENDLESS, POISON, REFUSED
 from tests.simulation.ledger import NOTHING, Row
 from tests.simulation.slot_checks import SlotChecks
 from tests.simulation.work_checks import WorkChecks
-from tests.simulation.world import Violation
+from tests.simulation.world import COLLECTIONS, OWN, Violation
 from thoth_core.ids import text_hash
 from thoth_core.supervisor.board import (
     EPOCH_SHIFT,
@@ -71,8 +71,8 @@ class Checks:
         self._texts: dict[str, list[str]] = {}
         #: The last number that this supervisor gave.
         self._number = 0
-        #: When interactive work, and other work, last moved on.
-        self._lanes = {True: 0.0, False: 0.0}
+        #: When interactive work, and other work, last moved on, by model.
+        self._lanes: dict[tuple[str, bool], float] = {}
         #: Of each id the newest write that was acknowledged.
         self._promised: dict[str, Row] = {}
 
@@ -83,7 +83,7 @@ class Checks:
         self.open.clear()
         self._refusals.clear()
         self._number = 0
-        self._lanes = {True: self.world.now, False: self.world.now}
+        self._lanes.clear()
         self.slots.began(supervisor)
         self.work.began()
 
@@ -131,7 +131,9 @@ class Checks:
         request = board.requests.get(message.id)
         if request is None:
             # Answered at once: the answer is on its way out.
-            request = Request(message.id, client, message.kind, message.body, (), 0, True, 0, 0, 0)
+            request = Request(
+                message.id, client, message.kind, message.body, (), 0, True, 0, 0, 0, board.own
+            )
         else:
             if request.number <= self._number:
                 raise Violation(f"{message.id} has number {request.number} after {self._number}")
@@ -189,8 +191,15 @@ class Checks:
             fine = promise.id in self._taken_back
         elif code == "stopping":
             fine = bool(supervisor.stopping)
+        elif code == "overloaded":
+            # There is memory for so many workers of other models, and they are all at work.
+            fine = promise.request.team is not supervisor.dispatch.board.own
+        elif code == "model_mismatch":
+            fine = self._mismatched(supervisor, promise)
         elif code in ("worker_failed", "model_not_found", "storage"):
-            embed = promise.kind in MODELLED and crew.embed_problem() is not None
+            staff = crew.staffs().get(promise.request.team.name)
+            hopeless = staff is not None and staff.problem is not None
+            embed = promise.kind in MODELLED and hopeless
             store = promise.kind != "embed" and crew.store_problem() is not None
             refused = code == "storage" and self.work.store_refused(promise)
             fine = embed or store or refused or promise.store_deaths >= STORE_DEATHS
@@ -201,10 +210,19 @@ class Checks:
                 f"having moved {now - promise.moved:.2f} s ago"
             )
 
+    def _mismatched(self, supervisor: Supervisor, promise: Promise) -> bool:
+        """Whether the caller is to know that the collection is another model's: it named a model,
+        or that of the collection is not to be had."""
+        request, board = promise.request, supervisor.dispatch.board
+        made = COLLECTIONS[request.body["collection"]]
+        if request.asked_model:
+            return request.asked_model != made
+        return made != OWN and request.team is not board.own and request.team.problem is not None
+
     # -- time ---------------------------------------------------------------------------------
 
     def moved(self, promise: Promise) -> None:
-        promise.moved = self._lanes[promise.request.interactive] = self.world.now
+        promise.moved = self._lanes[_lane(promise)] = self.world.now
 
     def before_tick(self, supervisor: Supervisor) -> None:
         board = supervisor.dispatch.board
@@ -226,7 +244,7 @@ class Checks:
                 promise.moved,
                 promise.waited,
                 promise.worked_for + 2 * TICK,
-                self._lanes[promise.request.interactive],
+                self._lanes.get(_lane(promise), 0.0),
                 self.work.tried,
             ):
                 raise Violation(f"{promise.kind} {promise.id} is open after a long silence")
@@ -347,10 +365,15 @@ class Checks:
                 raise Violation(f"{call.message.id} has a vector of a poison text")
 
 
+def _lane(promise: Promise) -> tuple[str, bool]:
+    return promise.request.team.name, promise.request.interactive
+
+
 def _waits_for_start(board: Board, promise: Promise) -> bool:
     if promise.kind != "embed" and not board.store.up:
         return True
-    if board.pool.host_is_away and promise.request.suspected:
+    pool = promise.request.team.pool
+    if pool.host_is_away and promise.request.suspected:
         return True
-    serves = board.pool.serves(interactive=promise.request.interactive)
+    serves = pool.serves(interactive=promise.request.interactive)
     return promise.kind in MODELLED and not serves

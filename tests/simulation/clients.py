@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.embedding import ENDLESS, POISON, REFUSED
+from tests.simulation.world import OTHERS, OWN
 from thoth_core.wire import Buffer, Message
 
 if TYPE_CHECKING:
@@ -179,13 +180,13 @@ class Clients:
         # Where nothing goes wrong none is so short that a start can be too slow for it.
         deadline = r.uniform(0.5, 6) if r.random() < 0.1 and self.world.faults else None
         if choice < 0.4:
-            self._ask("add", deadline, ids=ids, texts=texts)
+            self._ask_of_any("add", deadline, ids=ids, texts=texts)
         elif choice < 0.5:
             self._ask("delete", deadline, ids=ids[:5])
         elif choice < 0.7:
-            self._ask("embed", deadline, texts=texts, purpose="document")
+            self._ask_of_any("embed", deadline, texts=texts, purpose="document")
         elif choice < 0.82:
-            self._ask("query", deadline, texts=texts[: r.choice((1, 1, 3))], k=4)
+            self._ask_of_any("query", deadline, texts=texts[: r.choice((1, 1, 3))], k=4)
         elif choice < 0.88:
             own = [f"own {self.world.name('')}" for _ in ids]
             self._ask("upsert", deadline, ids=ids, texts=own)
@@ -206,6 +207,19 @@ class Clients:
         message = Message(kind, self.world.name("r"), deadline=deadline, body=body, buffers=buffers)
         return self.someone().ask(message)
 
+    def _ask_of_any(self, kind: str, deadline: float | None, **body: Any) -> None:
+        """Now and then a call names a model, or is about a collection of another one. What is
+        written there has ids of its own: one id has one history."""
+        r = self.world.random
+        if r.random() < self.world.shape.others:
+            if kind != "embed" and r.random() < 0.5:
+                body["collection"] = "d"
+                if "ids" in body:
+                    body["ids"] = [f"{id} of d" for id in body["ids"]]
+            if "collection" not in body or r.random() < 0.5:
+                body["model"] = r.choice(OTHERS if r.random() < 0.7 else (OWN, *OTHERS))
+        self._ask(kind, deadline, **body)
+
     def probe(self) -> list[Call]:
         """One call of each kind, none of them difficult."""
         text = "a last text"
@@ -217,4 +231,6 @@ class Clients:
             self._ask("query", texts=[text], k=4),
             self._ask("delete", ids=["last"]),
             self._ask("count"),
+            self._ask("embed", texts=[text], purpose="document", model=OTHERS[0]),
+            self._ask("query", texts=[text], k=4, collection="d", model=OTHERS[0]),
         ]

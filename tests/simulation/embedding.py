@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embed_worker.kept import KeptVectors
 from embed_worker.service import for_store
 from tests.simulation.processes import SIGSEGV, Process
-from tests.simulation.world import IDENTITY
+from tests.simulation.world import identity
 from thoth_core.errors import Cancelled, ServiceUnavailable, WorkerRaised
 from thoth_core.supervisor.slots import Slot
 from thoth_core.wire import Buffer, Message, error_message
@@ -36,7 +36,7 @@ class EmbedProcess(Process):
         return self.running is not None
 
     def open(self) -> dict[str, Any]:
-        return {"model": IDENTITY, "credit": self.world.shape.credit}
+        return {"model": identity(self.model), "credit": self.world.shape.credit}
 
     # -- what comes in ------------------------------------------------------------------------
 

@@ -11,8 +11,10 @@ from tests.simulation.clients import Clients
 from tests.simulation.ledger import Ledger
 from tests.simulation.network import Network
 from tests.simulation.supervisor import Supervisor
-from tests.simulation.world import Violation, World, small_bounds
+from tests.simulation.world import BASE, MODEL_IDLE, Violation, World, small_bounds
 from thoth_core.supervisor.quarantine import Quarantine
+from thoth_core.supervisor.recycling import MB
+from thoth_core.supervisor.staffing import PAUSE
 
 #: Seconds of simulated time after which a quiet world must have answered everything.
 PATIENCE = 200.0
@@ -28,7 +30,8 @@ class History(World):
         if not faults:
             self.faults = 0.0
             # Not even a worker that is replaced, with vectors that the store has yet to answer.
-            self.shape = replace(self.shape, age=0.0)
+            # Nor two models that have to share what is enough for one.
+            self.shape = replace(self.shape, age=0.0, others=0.0)
         self.network = Network(self)
         self.ledger = Ledger(self)
         self.checks = Checks(self)
@@ -77,7 +80,7 @@ class History(World):
         self.faults = 0.0
         for process in list(self.processes.values()):
             process.full_until = process.slow = 0.0
-            process.memory = 0
+            process.memory = BASE * MB
             process.thaw()
         for client in self.clients.people:
             client.full_until = 0.0
@@ -112,14 +115,21 @@ class History(World):
         """Nothing is left over anywhere."""
         board = self.supervisor.dispatch.board
         # Texts whose callers have gone are tried all the same.
-        self.run(self.now + PATIENCE, lambda: not board.cases and board.alone is None)
-        self.run(self.now + 2.0)
-        for what in ("requests", "units", "handed", "interactive", "bulk", "cases", "alone"):
+        teams = board.teams
+        self.run(self.now + PATIENCE, lambda: not any(t.cases or t.alone for t in teams.values()))
+        # Workers of other models leave when they are idle, and what was said of them is forgotten.
+        self.run(self.now + MODEL_IDLE + PAUSE + self.shape.policy.kill_after + 3.0)
+        if len(teams) > 1 or any(s.on_demand for s in self.supervisor.crew.slots.values()):
+            raise Violation(f"left over at the end: {list(teams)} {self.supervisor.crew.slots}")
+        for what in ("requests", "units", "handed"):
             if getattr(board, what):
                 raise Violation(f"left over at the end: {what} {getattr(board, what)}")
+        for what in ("interactive", "bulk", "cases", "alone", "asked"):
+            if getattr(board.own, what):
+                raise Violation(f"left over at the end: {what} {getattr(board.own, what)}")
         if board.bytes or board.store.waiting or board.store.in_flight:
             raise Violation(f"left over at the end: {self.supervisor.dispatch.queue()}")
-        for worker in board.pool.workers.values():
+        for worker in board.workers():
             if worker.units or worker.kept:
                 raise Violation(f"{worker.slot} never gave back {worker.units} {worker.kept}")
         for process in self.processes.values():

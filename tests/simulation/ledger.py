@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from tests.simulation.world import World
+from tests.simulation.world import COLLECTIONS, World, identity
+from thoth_core.errors import ModelMismatch
 from thoth_core.supervisor.board import EPOCH_SHIFT
 from thoth_core.wire import Message
 
@@ -52,6 +53,7 @@ class Ledger:
         if request in self.outcomes:
             outcome = self.outcomes[request]
             return {"outcome": outcome} if message.kind == "have" else dict(outcome)
+        self._fits(body)
         if message.kind == "have":
             return self._have(body)
         if message.kind == "upsert":
@@ -63,6 +65,12 @@ class Ledger:
         if request:
             self.outcomes[request] = result
         return result
+
+    def _fits(self, body: Any) -> None:
+        """Vectors of another model than the collection's are refused."""
+        made, given = COLLECTIONS.get(body.get("collection")), body.get("model")
+        if given is not None and given["name"] != made:
+            raise ModelMismatch("of another model", expected=identity(str(made)), found=given)
 
     def _have(self, body: Any) -> dict[str, Any]:
         number = body["number"]

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.world import BASE
 from thoth_core.errors import ModelNotFound, StorageError
 from thoth_core.supervisor.processes import NO_PROGRESS, STOOD_STILL, describe_exit
+from thoth_core.supervisor.recycling import MB
 from thoth_core.supervisor.slots import Exit, Slot
 from thoth_core.wire import Message
 from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM
@@ -43,6 +45,7 @@ class Process:
         self.slot = slot.name
         self.lane = slot.lane
         self.role = slot.role
+        self.model = slot.model
         self.incarnation = world.name("p")
         self.identity = f"{slot.role}.{slot.name}.{self.incarnation}".encode()
         self.pid = int(self.incarnation[1:])
@@ -62,7 +65,7 @@ class Process:
         self.said: Mapping[str, Any] = {}
         self.tail: tuple[str, ...] = ()
         self.top_frame = None
-        self.memory = 0
+        self.memory = BASE * MB
         self.status = 0
         self._terminated = False
         self._pending: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()

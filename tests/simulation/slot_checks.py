@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.world import Violation
+from tests.simulation.world import BASE, Violation
 from thoth_core.supervisor.board import Stalled
+from thoth_core.supervisor.recycling import MB
 from thoth_core.supervisor.service import TICK
 from thoth_core.supervisor.slots import Action, Signal, Spawn, State, Tell
 
 if TYPE_CHECKING:
-    from tests.simulation.supervisor import Supervisor
+    from tests.simulation.supervisor import SimCrew, Supervisor
     from tests.simulation.world import World
 
 #: How much later than due the loop may be: its longest wait, and a stop that it does not notice.
@@ -70,6 +71,24 @@ class SlotChecks:
     def stopped(self, supervisor: Supervisor, names: list[str]) -> None:
         for name in names:
             self._of(name).stopped = True
+
+    def added(self, crew: SimCrew, name: str) -> None:
+        """A slot for another model. Together they stay within their memory."""
+        self._slots[name] = Account(free_since=self.world.now)
+        held = 0
+        for slot in crew.slots.values():
+            if slot.on_demand and not slot.hopeless:
+                # As it said last.
+                said = crew.beats.get(slot.name, {}).get("memory_bytes", 0)
+                held += said if slot.state is State.READY else BASE * MB
+        if held > self.world.shape.room * MB:
+            raise Violation(f"{name} is added, and those for other models hold {held // MB} MB")
+
+    def retired(self, supervisor: Supervisor, name: str) -> None:
+        slot = supervisor.crew.slots[name]
+        if not slot.on_demand:
+            raise Violation(f"{name} is the service's own, and is ended for good")
+        self._of(name).stopped = True
 
     def operator(self, supervisor: Supervisor, name: str | None) -> None:
         for each in [name] if name is not None else list(supervisor.crew.slots):

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from tests.simulation.processes import Process
-from thoth_core.errors import StorageError
+from thoth_core.errors import ModelMismatch, StorageError
 from thoth_core.wire import Message, error_message
 
 #: Seconds that one waits for the ledger of a store that is dying.
@@ -57,8 +57,12 @@ class StoreProcess(Process):
             problem = StorageError("the disk is full")
             self.send(error_message(problem, message.id, message.attempt, self.incarnation))
         else:
-            body = self.world.ledger.apply(message)
+            try:
+                body = self.world.ledger.apply(message)
+                answer = Message("result", message.id, message.attempt, self.incarnation, body=body)
+            except ModelMismatch as problem:
+                answer = error_message(problem, message.id, message.attempt, self.incarnation)
             if self.stab("after a commit"):
                 return
-            self.send(Message("result", message.id, message.attempt, self.incarnation, body=body))
+            self.send(answer)
         self.go_on()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation.embedding import EmbedProcess
 from tests.simulation.processes import PROMPT
 from tests.simulation.storing import StoreProcess
-from tests.simulation.world import MEMORY
+from tests.simulation.world import MEMORY, MODEL_IDLE, OWN
 from thoth_core.errors import ServiceStopping
 from thoth_core.sockets import Sent
 from thoth_core.supervisor.board import Quarantined, Stalled, ToClient, ToStore, ToWorker
@@ -19,8 +19,10 @@ from thoth_core.supervisor.crew import AFTER_PAUSE, STORE, Crew
 from thoth_core.supervisor.dispatch import Dispatch
 from thoth_core.supervisor.joint import Joint
 from thoth_core.supervisor.outbox import Outbox
+from thoth_core.supervisor.recycling import MB
 from thoth_core.supervisor.service import GAP, TICK
-from thoth_core.supervisor.slots import Action, Slot, State
+from thoth_core.supervisor.slots import Action, Lane, Slot, State
+from thoth_core.supervisor.staffing import Staffing
 from thoth_core.wire import Message
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class SimCrew(Crew):
             worker_max_age=world.shape.age,
             unit_timeout=world.shape.limits.unit_timeout,
             data_dir=Path("/nowhere"),
-            embedding_model="fake/8",
+            embedding_model=OWN,
         )
         super().__init__(
             settings, supervisor.service, Path("/back"), policy=world.shape.policy, **links
@@ -75,8 +77,19 @@ class SimCrew(Crew):
         self._log = SILENT
         self._deaths = NoReports()  # type: ignore[assignment]
         self._world, self._supervisor = world, supervisor
-        for slot in self.slots.values():
-            slot._chance = world.random.random
+
+    def _chance(self) -> float:  # type: ignore[override]
+        return self._world.random.random()
+
+    def staff(self, model: str, lane: Lane) -> None:
+        before = set(self.slots)
+        super().staff(model, lane)
+        for name in set(self.slots) - before:
+            self._world.checks.slots.added(self, name)
+
+    def retire(self, now: float, name: str) -> None:
+        self._world.checks.slots.retired(self._supervisor, name)
+        super().retire(now, name)
 
     def config_for(self, slot: Slot) -> Message:
         return Message("config")
@@ -111,13 +124,14 @@ class Supervisor:
         self.world = world
         self.service = self.told = world.name("service")
         self.alive = True
-        self.dispatch = Dispatch(world.shape.limits, world.quarantine)
+        self.dispatch = Dispatch(world.shape.limits, world.quarantine, OWN)
         self.front_out = Outbox(self._send_to_client)
         self.back_out = Outbox(self._send_to_worker)
         self.crew = SimCrew(
             world, self, tell=self._tell, watch=lambda child: None, unwatch=lambda child: None
         )
-        self._joint = Joint(self.crew, self.dispatch)
+        staffing = Staffing(world.shape.room * MB, world.shape.bulk, MODEL_IDLE)
+        self._joint = Joint(self.crew, self.dispatch, staffing)
         #: "" while it serves; then the stage of the end, as in the service.
         self.stopping = ""
         self._drain_until = 0.0
@@ -247,7 +261,7 @@ class Supervisor:
         self.back_out.flush(now)
 
     def _tell_dispatch(self, now: float) -> None:
-        self._joint.tell_availability()
+        self._joint.tell_availability(now)
         self._carry_out(now)
 
     def _look_around(self, now: float) -> None:

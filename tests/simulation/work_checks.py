@@ -3,14 +3,14 @@ that nothing waits for which there is room."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.book_checks import compare
 from tests.simulation.processes import SIGSEGV
 from tests.simulation.suspect_checks import SuspectChecks
-from tests.simulation.world import Violation
+from tests.simulation.world import COLLECTIONS, OWN, Violation
 from thoth_core.ids import text_hash
 from thoth_core.supervisor import assign, store_line
 from thoth_core.supervisor.board import Board, Stalled, ToStore, ToWorker
@@ -19,6 +19,7 @@ from thoth_core.supervisor.quarantine import Entry
 from thoth_core.supervisor.requests import WRITES, Phase, Request, Unit
 from thoth_core.supervisor.service import TICK
 from thoth_core.supervisor.slots import State
+from thoth_core.supervisor.team import Team
 from thoth_core.wire import Message
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Holder:
     """A READY worker or store. ``has`` is what it was sent and has not given back, in order."""
 
     slot: str
+    model: str
     lane: str
     credit: int
     has: dict[str, Sent] = field(default_factory=dict)
@@ -63,11 +65,12 @@ class WorkChecks:
         self._units: dict[str, Sent] = {}
         #: Units and attempts that the store has answered.
         self._stored: set[tuple[str, int]] = set()
-        self._suspects = SuspectChecks()
+        #: Suspicions are about a text and a model.
+        self._suspects: dict[str, SuspectChecks] = defaultdict(SuspectChecks)
         #: When what runs alone last moved on.
         self.tried = 0.0
         #: Interactive units in a row that overtook bulk units.
-        self._overtook = 0
+        self._overtook: Counter[str] = Counter()
         self._hashes: dict[str, str] = {}
         #: How often others had a turn since this bulk request had its last.
         self._passed: dict[Request, Counter[Request]] = {}
@@ -80,9 +83,10 @@ class WorkChecks:
         self._holders.clear()
         self._units.clear()
         self._stored.clear()
-        self._suspects.began()
+        for suspects in self._suspects.values():
+            suspects.began()
         self.tried = self.world.now
-        self._overtook = 0
+        self._overtook.clear()
         self._passed.clear()
         self._urgent_in_a_row = self._kept_waiting = 0
 
@@ -93,7 +97,7 @@ class WorkChecks:
     def ready(self, child: Any) -> None:
         credit = self.world.shape.credit["units"]
         self._holders[child.incarnation] = Holder(
-            child.slot, child.lane, credit, moved=self.world.now
+            child.slot, child.model, child.lane, credit, moved=self.world.now
         )
 
     # -- units --------------------------------------------------------------------------------
@@ -121,7 +125,9 @@ class WorkChecks:
         if holder is None:
             raise Violation(f"{unit.id} is sent to a worker that is not ready")
         self._may_have(board, holder, unit)
-        self._suspects.sent(board, self._holders, action.incarnation, unit)
+        self._of_its_model(holder, unit)
+        same = {i: h for i, h in self._holders.items() if h.model == holder.model}
+        self._suspects[holder.model].sent(board, same, action.incarnation, unit)
         self._turn(board, unit)
         self._overtakes(board, holder, unit)
         sent = self._units.get(unit.id)
@@ -157,8 +163,21 @@ class WorkChecks:
             raise Violation(f"{holder.slot} has {len(holder.has)} units, and is sent {unit.id}")
         if holder.leaving:
             raise Violation(f"{unit.id} is sent to {holder.slot}, which was told to end")
-        if holder.lane == "interactive" and not interactive and "bulk" not in board.pool.hopeless:
+        hopeless = unit.team.pool.hopeless
+        if holder.lane == "interactive" and not interactive and "bulk" not in hopeless:
             raise Violation(f"bulk unit {unit.id} is sent to the interactive worker")
+
+    def _of_its_model(self, holder: Holder, unit: Unit) -> None:
+        """Nobody gets the vectors of another model than was asked for; who asks for none has that
+        of the collection."""
+        body = unit.request.body
+        models = {OWN, COLLECTIONS.get(body.get("collection", ""), OWN)}
+        if unit.request.own:
+            models = {unit.team.name}
+        elif unit.request.asked_model:
+            models = {unit.request.asked_model}
+        if holder.model not in models:
+            raise Violation(f"{unit.id} is for {models}, and is sent to {holder.slot}")
 
     def _for_store(self, store: Any, promise: Promise) -> None:
         if self._holders.get(store["incarnation"]) is None:
@@ -189,7 +208,9 @@ class WorkChecks:
         ends = message.kind in ("done", "handed", "error") and first is not None
         if ends and first is not None and (first.attempt == message.attempt or unit is None):
             del holder.has[message.id]
-            self._suspects.answered(holder, child.incarnation, message.id, first.texts)
+            self._suspects[holder.model].answered(
+                holder, child.incarnation, message.id, first.texts
+            )
         if not late and sent is not None:
             self._moves(sent, child.slot if ends and message.kind != "error" else "")
         return late
@@ -238,7 +259,7 @@ class WorkChecks:
                 self._hashes[text_hash(text)] = text
             break
         paused = self.world.now < supervisor.crew._paused_until
-        self._suspects.ended(child, holder, paused=paused)
+        self._suspects[holder.model].ended(child, holder, paused=paused)
 
     def stalled(self, supervisor: Supervisor, action: Stalled) -> None:
         holder = self._holders.get(action.incarnation)
@@ -254,7 +275,9 @@ class WorkChecks:
         going = {
             holder.slot
             for holder in self._holders.values()
-            if holder.slot != "store" and holder.has and self.world.now < holder.moved + limit
+            if holder.model == promise.request.team.name
+            and holder.has
+            and self.world.now < holder.moved + limit
         }
         return bool(going) and any(
             unit.slot in going if unit.phase is Phase.EMBEDDING else unit.phase is Phase.QUEUED
@@ -336,30 +359,33 @@ class WorkChecks:
     # -- texts that are given up ---------------------------------------------------------------
 
     def stopping(self) -> None:
-        self._suspects.stopping()
+        for suspects in self._suspects.values():
+            suspects.stopping()
 
     def quarantined(self, entry: Entry) -> None:
-        self._suspects.quarantined(self._hashes.get(entry.text_sha256))
+        self._suspects[entry.model].quarantined(self._hashes.get(entry.text_sha256))
 
     def killed_too_often(self, promise: Promise) -> bool:
-        return self._suspects.killed_too_often(promise.request.body.get("texts", []))
+        texts = promise.request.body.get("texts", [])
+        return any(each.killed_too_often(texts) for each in self._suspects.values())
 
     def caused(self, text: str) -> bool:
-        return self._suspects.caused(text)
+        return any(each.caused(text) for each in self._suspects.values())
 
     # -- turns --------------------------------------------------------------------------------
 
     def _turn(self, board: Board, unit: Unit) -> None:
         """Bulk requests take turns: nobody is passed by the same one twice."""
         request = unit.request
-        if board.cases:
+        if unit.team.cases:
             # A request has its turn also with a unit that then has to wait for a verdict.
             self._passed.clear()
         if request.interactive or unit.alone:
             return
         self._passed.pop(request, None)
         store = board.store.takes and len(board.handed) < assign.HANDED_UNITS
-        for line in (board.bulk._free, board.bulk._bound if store else ()):
+        bulk = unit.team.bulk
+        for line in (bulk._free, bulk._bound if store else ()):
             for waiting in line:
                 if waiting is request:
                     continue
@@ -368,30 +394,31 @@ class WorkChecks:
                 if passed[request] > 2:
                     raise Violation(f"{waiting.id} waits while {request.id} has turn after turn")
         if not store:
-            for waiting in board.bulk._bound:
+            for waiting in bulk._bound:
                 self._passed.pop(waiting, None)
 
     def _overtakes(self, board: Board, holder: Holder, unit: Unit) -> None:
         """Where the lanes share a worker, interactive work does not keep bulk waiting for ever."""
         if unit.alone:
             return
-        worker = board.pool.workers.get(holder.slot)
+        team = unit.team
+        worker = team.pool.workers.get(holder.slot)
         room = len(board.handed) < assign.HANDED_UNITS
-        shared = worker is not None and board.pool.serves_bulk(worker)
-        if not unit.request.interactive or not shared or not _can_go(board, board.bulk, room):
+        shared = worker is not None and team.pool.serves_bulk(worker)
+        if not unit.request.interactive or not shared or not _can_go(board, team.bulk, room):
             if not unit.request.interactive:
-                self._overtook = 0
+                self._overtook[team.name] = 0
             return
-        self._overtook += 1
+        self._overtook[team.name] += 1
         # One that was given a place in the same turn, before, may not have been sent yet.
-        if self._overtook > 2 * assign.INTERACTIVE_IN_A_ROW:
+        if self._overtook[team.name] > 2 * assign.INTERACTIVE_IN_A_ROW:
             raise Violation("interactive units keep bulk waiting where they share a worker")
 
     # -- how things stand ---------------------------------------------------------------------
 
     def after_turn(self, supervisor: Supervisor) -> None:
         board = supervisor.dispatch.board
-        for name in supervisor.dispatch.board.pool.leaving:
+        for name in supervisor.dispatch.board.own.pool.leaving:
             for holder in self._holders.values():
                 if holder.slot == name:
                     holder.leaving = True
@@ -400,31 +427,39 @@ class WorkChecks:
         store = board.store
         if store.waiting and store.takes and not store.in_flight:
             raise Violation("calls wait, and the store has nothing to do")
-        if not (board.interactive or board.bulk or board.cases):
-            return
-        pool, handed = board.pool, len(board.handed)
+        for model, suspects in self._suspects.items():
+            if model not in board.teams:
+                # Its suspicions went with it.
+                suspects.stopping()
+        for team in board.teams.values():
+            if team.interactive or team.bulk or team.cases:
+                self._idle_hands(board, team)
+
+    def _idle_hands(self, board: Board, team: Team) -> None:
+        """Nothing waits for which there is room."""
+        pool, handed = team.pool, len(board.handed)
         there = [w for w in pool.workers.values() if w.slot not in pool.leaving]
         bulk = [w for w in there if w.lane == "bulk"]
         if not bulk and "bulk" in pool.hopeless:
             bulk = there
         others = [w for w in bulk if w.slot != pool._host]
-        overtook = board.overtook >= assign.INTERACTIVE_IN_A_ROW
+        overtook = team.overtook >= assign.INTERACTIVE_IN_A_ROW
         if not overtook and _can_go(
-            board, board.interactive, handed < assign.HANDED_UNITS + assign.HANDED_QUERIES
+            board, team.interactive, handed < assign.HANDED_UNITS + assign.HANDED_QUERIES
         ):
             self._interactive([w for w in there if w.slot != pool._host], others)
-        if _can_go(board, board.bulk, handed < assign.HANDED_UNITS) and any(
+        if _can_go(board, team.bulk, handed < assign.HANDED_UNITS) and any(
             w.free > 0 for w in others
         ):
             raise Violation("bulk work waits, and a worker has room")
-        if board.cases and board.alone is None:
+        if team.cases and team.alone is None:
             host = pool.workers.get(pool._host)
             if (host in bulk and not host.units) or (bulk and not pool._host):
                 raise Violation("a text that is to run alone waits, and its worker is empty")
 
     def _slack(self, board: Board) -> int:
         """Units that may become handed though no more are begun: those that are being embedded."""
-        return sum(w.credit + 1 for w in board.pool.workers.values())
+        return sum(w.credit + 1 for w in board.workers())
 
     def _interactive(self, there: list[Worker], others: list[Worker]) -> None:
         own = [w for w in there if w.lane == "interactive"]

@@ -32,7 +32,21 @@ if TYPE_CHECKING:
 TRACE = 60
 #: MiB that a worker may have.
 MEMORY = 500
-IDENTITY = {"name": "fake/8", "dimension": 8}
+#: MiB that a worker has at first.
+BASE = 100
+#: The service's own model, and others that may be asked for.
+OWN, OTHERS = "fake/8", ("fake/other", "fake/third")
+
+
+def identity(model: str) -> dict[str, Any]:
+    """What a worker says of its model."""
+    return {"name": model, "dimension": 8}
+
+
+#: The model of each collection.
+COLLECTIONS = {"c": OWN, "d": OTHERS[0]}
+#: Seconds without work after which a worker of another model is ended.
+MODEL_IDLE = 3.0
 #: Bounds of dispatch, made so small that histories meet them.
 SMALL = [
     (store_line, "MAX_CALLS", 8),
@@ -64,6 +78,9 @@ class Shape:
     poison: float
     #: Seconds after which a worker is replaced; 0 is never.
     age: float
+    #: How likely a call is for another model, and MiB for the workers of those.
+    others: float
+    room: int
 
     @classmethod
     def draw(cls, r: random.Random) -> Shape:
@@ -96,6 +113,8 @@ class Shape:
             faults=r.choice((0.3, 1.0, 1.0, 2.0)),
             poison=r.choice((0.0, 0.0, 0.04, 0.15)),
             age=r.choice((0.0, 0.0, 0.0, 10.0)),
+            others=r.choice((0.0, 0.0, 0.15, 0.4)),
+            room=BASE * r.choice((1, 2, 3, 6)),
         )
 
 

@@ -44,9 +44,8 @@ def kept(settings: Settings, *texts: str) -> QuarantineFile:
     """The list of a service that has ended."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     file = QuarantineFile(settings.data_dir, logging.getLogger("test"))
-    file.quarantine.use(Runtime("fake/4"))
     for text in texts:
-        file.quarantine.add(text, 2, CRASH)
+        file.quarantine.add(text, Runtime("fake/4"), 2, CRASH)
     assert file.keep()
     return file
 

@@ -76,7 +76,12 @@ def test_what_needs_the_model_names_the_one_that_was_asked_for(
 
 @pytest.mark.parametrize(
     ("given", "asked"),
-    [({}, ""), ({"RAG_EMBEDDING_MODEL": "fake/8"}, "fake/8"), ({"RAG_EMBEDDING_MODEL": "."}, "")],
+    [
+        ({}, ""),
+        ({"RAG_EMBEDDING_MODEL": "fake/8"}, "fake/8"),
+        # One in a folder by its whole path: the service works elsewhere.
+        ({"RAG_EMBEDDING_MODEL": "."}, "{cwd}"),
+    ],
     ids=["default", "named", "a folder"],
 )
 def test_a_model_is_asked_for_by_whoever_set_a_name(
@@ -86,7 +91,9 @@ def test_a_model_is_asked_for_by_whoever_set_a_name(
     environ = {"HOME": str(tmp_path), "RAG_VECTOR_DB_PATH": str(tmp_path / "db")} | runtime
     loaded = Settings.load(cli=given, cwd=tmp_path, environ=environ)
     thoth = Thoth(loaded, autostart=False)
-    assert next(thoth._calls.embed(["a"]).requests).body.get("model", "") == asked
+    assert next(thoth._calls.embed(["a"]).requests).body.get("model", "") == asked.format(
+        cwd=tmp_path
+    )
 
 
 def test_settings_that_are_none_are_refused() -> None:

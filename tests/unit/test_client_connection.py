@@ -358,15 +358,16 @@ def test_settings_in_which_the_service_differs_are_reported(
 ) -> None:
     def greet(message: Message) -> Message:
         assert message.body["settings"]["embedding_model"] == "fake/4"
-        return result(message, pid=7, model={"name": "other"}, differing=["embedding_model"])
+        return result(message, pid=7, model={"name": "other"}, differing=["long_text"])
 
     with (
         FakeService(settings, embed_handler, hello=greet),
         Thoth(settings, autostart=False) as thoth,
     ):
-        assert thoth.model == "other"
-        assert thoth.differing == ("embedding_model",)
-    assert "embedding_model" in caplog.text
+        # Who asks for a model has it.
+        assert thoth.model == "fake/4"
+        assert thoth.differing == ("long_text",)
+    assert "long_text" in caplog.text
 
 
 def test_when_no_service_runs_one_is_started_once_for_many_calls(

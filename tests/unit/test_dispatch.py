@@ -151,11 +151,11 @@ def test_a_cancelled_call_is_answered_and_gives_back_its_credit() -> None:
     for unit in sent:
         refused = Message("error", unit.message.id, unit.message.attempt, body={"code": "x"})
         dispatch.worker_message(0.0, "b", "b1", refused)
-    assert dispatch.board.pool.workers["b"].free == 2
+    assert dispatch.board.own.pool.workers["b"].free == 2
 
 
-def test_a_call_for_another_model_is_refused() -> None:
-    dispatch = ready()
+def test_a_call_for_another_model_is_refused_where_there_is_no_memory_for_one() -> None:
+    dispatch = ready(Limits(other_models=False))
     ask(dispatch, "embed", texts=["x"], model="all-mpnet-base-v2")
     [error] = to_clients(dispatch.actions())
     assert isinstance(from_dict(error.body), ModelNotRunning)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.unit.test_dispatch import MODEL, ask, ready
 from tests.unit.test_dispatch_waiting import INFO, errors, to_store
 from thoth_core.errors import ModelNotRunning, WorkerFailed
-from thoth_core.supervisor.dispatch import Dispatch
+from thoth_core.supervisor.dispatch import Dispatch, Limits
+from thoth_core.supervisor.pool import Staff
 
 
 def test_the_store_is_told_the_identity_of_the_running_model() -> None:
@@ -17,32 +18,38 @@ def test_the_store_is_told_the_identity_of_the_running_model() -> None:
 
 
 def test_another_model_is_refused_before_the_store_hears_of_it() -> None:
-    dispatch = ready()
+    dispatch = ready(Limits(other_models=False))
     ask(dispatch, "begin_reembed", "r1", collection="c", model="fake/other")
     assert to_store(dispatch) == []
     ask(dispatch, "begin_reembed", "r2", collection="c", model="fake/other")
     assert isinstance(errors(dispatch)["r2"], ModelNotRunning)
 
 
+def test_another_model_is_told_to_the_store_by_its_own_identity() -> None:
+    dispatch = ready()
+    ask(dispatch, "begin_reembed", "r1", collection="c", model="fake/other")
+    assert to_store(dispatch) == []
+    other = {"name": "fake/other", "dimension": 4}
+    dispatch.worker_ready("o", "o1", "bulk", INFO | {"model": other}, "fake/other")
+    [call] = to_store(dispatch)
+    assert call.body["model"] == other
+
+
 def test_it_waits_until_a_model_is_known() -> None:
     dispatch = Dispatch()
     dispatch.store_ready("s1", "endpoint", 1)
     ask(dispatch, "begin_reembed", "good", collection="c", model=MODEL["name"])
-    ask(dispatch, "begin_reembed", "bad", collection="c", model="fake/other")
+    ask(dispatch, "begin_reembed", "other", collection="c", model="fake/other")
     assert to_store(dispatch) == []
     dispatch.tick(300.0)
     dispatch.worker_ready("b", "b1", "bulk", INFO)
-    actions = dispatch.actions()
-    dispatch.board.out = list(actions)
     [call] = to_store(dispatch)
     assert call.body["request"] == "good"
-    dispatch.board.out = list(actions)
-    assert isinstance(errors(dispatch)["bad"], ModelNotRunning)
 
 
 def test_it_is_refused_when_no_embed_worker_can_be_had() -> None:
     dispatch = Dispatch()
     dispatch.store_ready("s1", "endpoint", 1)
-    dispatch.availability(embed=WorkerFailed("no such model"), store=None)
+    dispatch.availability(store=None, staff={"": Staff(WorkerFailed("no such model"))})
     ask(dispatch, "begin_reembed", "r1", collection="c")
     assert isinstance(errors(dispatch)["r1"], WorkerFailed)

@@ -17,6 +17,7 @@ from thoth_core.ids import text_hash
 from thoth_core.supervisor import suspects
 from thoth_core.supervisor.board import Quarantined, ToClient, ToWorker
 from thoth_core.supervisor.dispatch import Dispatch, Limits
+from thoth_core.supervisor.pool import Staff
 from thoth_core.supervisor.quarantine import Ending, Quarantine
 from thoth_core.wire import Message
 
@@ -75,7 +76,7 @@ def condemned(*texts: str) -> Dispatch:
     """A dispatch that has these in quarantine."""
     dispatch = ready()
     for text in texts:
-        dispatch.board.quarantine.add(text, 2, CRASH)
+        dispatch.board.quarantine.add(text, dispatch.board.own.runtime, 2, CRASH)
     return dispatch
 
 
@@ -129,7 +130,7 @@ def test_a_query_of_several_texts_loses_only_the_bad_one() -> None:
     dispatch.worker_gone("i", "i1", blame=True, ending=CRASH)
     dispatch.worker_ready("i", "i2", "interactive", INFO)
     number = 1
-    while dispatch.board.cases:
+    while dispatch.board.own.cases:
         [unit] = to_workers(dispatch)
         assert unit.slot == "b"
         assert "store" not in unit.message.body
@@ -221,7 +222,7 @@ def test_a_call_whose_worker_is_killed_whenever_it_runs_ends_and_blames_no_text(
         number += 1
     assert number == 1 + suspects.MOST_KILLS
     assert not dispatch.board.quarantine.entries()
-    assert not dispatch.board.cases
+    assert not dispatch.board.own.cases
 
 
 def test_a_worker_that_runs_a_text_when_the_verdict_falls_costs_no_further_trial() -> None:
@@ -241,7 +242,7 @@ def test_a_worker_that_runs_a_text_when_the_verdict_falls_costs_no_further_trial
     actions = dispatch.actions()
     assert [m.id for m in to_clients(actions)] == ["r2"]
     assert not [a for a in actions if isinstance(a, ToWorker)]
-    assert not dispatch.board.cases
+    assert not dispatch.board.own.cases
 
 
 def test_a_slot_that_cannot_be_kept_running_is_not_waited_for() -> None:
@@ -256,7 +257,7 @@ def test_a_slot_that_cannot_be_kept_running_is_not_waited_for() -> None:
     dispatch.worker_gone(host, alone.incarnation, blame=True, ending=CRASH)
     # On the same slot again, as long as somebody is to come there.
     assert not to_workers(dispatch)
-    dispatch.availability(embed=None, store=None, failed=frozenset({host}))
+    dispatch.availability(store=None, staff={"": Staff(failed=frozenset({host}))})
     [probe] = to_workers(dispatch)
     assert (probe.slot, texts_of(probe)) == (other, [suspects.GOOD_TEXT])
     done(dispatch, probe)
@@ -270,12 +271,12 @@ def test_a_trial_that_is_always_killed_is_not_repeated_for_nobody_without_end() 
     to_workers(dispatch)
     dispatch.worker_gone("i", "i1", blame=True, ending=CRASH)
     dispatch.cancel(b"client", "r1")
-    assert "bad" in dispatch.board.cases
+    assert "bad" in dispatch.board.own.cases
     to_workers(dispatch)
     for number in range(1, suspects.MOST_KILLS + 1):
-        assert "bad" in dispatch.board.cases
+        assert "bad" in dispatch.board.own.cases
         dies(dispatch, number, blame=False)
-    assert not dispatch.board.cases
+    assert not dispatch.board.own.cases
     assert not dispatch.board.units
 
 
@@ -288,8 +289,8 @@ def test_texts_of_callers_that_gave_up_do_not_pile_up(monkeypatch: pytest.Monkey
         dispatch.worker_gone("i", f"i{number}", blame=True, ending=CRASH)
         dispatch.worker_ready("i", f"i{number + 1}", "interactive", INFO)
         # The bulk worker is busy with the first of them all the time.
-        assert len(dispatch.board.cases) <= 10
-    assert "call 8, text 3" in dispatch.board.cases
+        assert len(dispatch.board.own.cases) <= 10
+    assert "call 8, text 3" in dispatch.board.own.cases
 
 
 # -- whole histories ------------------------------------------------------------------------------
@@ -420,9 +421,9 @@ class History:
         board = self.dispatch.board
         assert not board.requests
         assert not board.units
-        assert not board.cases
-        assert board.alone is None
-        for held in board.pool.workers.values():
+        assert not board.own.cases
+        assert board.own.alone is None
+        for held in board.own.pool.workers.values():
             assert not held.units, "credit that never came back"
         assert set(self.answers) == set(self.asked)
         assert all(len(answers) == 1 for answers in self.answers.values())

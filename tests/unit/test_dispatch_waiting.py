@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.unit.test_dispatch import MODEL, ask, done, embed, ready, to_clients, to_workers
-from thoth_core.errors import DeadlineExceeded, ModelNotRunning, Overloaded, from_dict
-from thoth_core.supervisor.board import ToStore
+from thoth_core.errors import DeadlineExceeded, Overloaded, from_dict
+from thoth_core.supervisor.board import ToStore, ToWorker
 from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.supervisor.store_line import MAX_CALLS
 from thoth_core.wire import Message
@@ -64,7 +64,7 @@ def test_bulk_requests_that_were_given_up_are_kept_by_nothing() -> None:
     for n in range(50):
         embed(dispatch, 400, f"gone{n}")
         dispatch.cancel(b"client", f"gone{n}")
-    assert len(dispatch.board.bulk) == 1
+    assert len(dispatch.board.own.bulk) == 1
 
 
 def test_the_memory_of_short_texts_is_counted_and_not_only_their_bytes() -> None:
@@ -162,24 +162,24 @@ def test_a_worker_that_was_told_to_end_gets_nothing_new() -> None:
     dispatch = ready()
     embed(dispatch, 400)
     first, second = to_workers(dispatch)
-    dispatch.availability(embed=None, store=None, leaving=frozenset({"b"}))
+    dispatch.availability(store=None, leaving=frozenset({"b"}))
     done(dispatch, first)
     done(dispatch, second)
     assert not to_workers(dispatch)
     dispatch.worker_gone("b", "b1", blame=False)
-    dispatch.availability(embed=None, store=None)
+    dispatch.availability(store=None)
     dispatch.worker_ready("b", "b2", "bulk", INFO)
     assert [a.incarnation for a in to_workers(dispatch)] == ["b2", "b2"]
 
 
 def test_a_store_that_was_told_to_end_gets_nothing_new() -> None:
     dispatch = ready()
-    dispatch.availability(embed=None, store=None, leaving=frozenset({"store"}))
+    dispatch.availability(store=None, leaving=frozenset({"store"}))
     ask(dispatch, "count", collection="c")
     ask(dispatch, "query", "q", collection="c", texts=["x"], k=1)
     assert not dispatch.actions()
     dispatch.store_gone("s1", blame=False)
-    dispatch.availability(embed=None, store=None)
+    dispatch.availability(store=None)
     dispatch.store_ready("s2", "/s2", 3)
     assert {type(a).__name__ for a in dispatch.actions()} == {"ToStore", "ToWorker"}
 
@@ -187,16 +187,18 @@ def test_a_store_that_was_told_to_end_gets_nothing_new() -> None:
 # -- before the model is known --------------------------------------------------------------------
 
 
-def test_a_call_for_another_model_is_refused_when_the_model_becomes_known() -> None:
-    dispatch = Dispatch()
+def test_whose_a_call_is_that_names_a_model_is_seen_when_the_model_becomes_known() -> None:
+    """One in a folder is known by its name only then."""
+    dispatch = Dispatch(model="/a/folder")
     ask(dispatch, "embed", "other", texts=["x"], model="all-mpnet-base-v2")
     ask(dispatch, "embed", "same", texts=["x"], model=MODEL["name"])
     dispatch.worker_ready("i", "i1", "interactive", INFO)
-    actions = dispatch.actions()
-    [error] = [m for m in to_clients(actions) if m.kind == "error"]
-    assert error.id == "other"
-    assert isinstance(from_dict(error.body), ModelNotRunning)
-    assert len([a for a in actions if not hasattr(a, "client")]) == 1
+    [unit] = [a for a in dispatch.actions() if isinstance(a, ToWorker)]
+    assert dispatch.board.units[unit.message.id].request.id == "same"
+    other = {"name": "all-mpnet-base-v2", "dimension": 4}
+    dispatch.worker_ready("o", "o1", "bulk", INFO | {"model": other}, "all-mpnet-base-v2")
+    [unit] = [a for a in dispatch.actions() if isinstance(a, ToWorker)]
+    assert (unit.slot, dispatch.board.units[unit.message.id].request.id) == ("o", "other")
 
 
 def test_no_texts_wait_for_the_model_whose_dimension_the_answer_has() -> None:

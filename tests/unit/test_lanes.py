@@ -9,6 +9,7 @@ from tests.unit.test_dispatch import MODEL, done, embed, ready
 from thoth_core.supervisor.assign import INTERACTIVE_IN_A_ROW
 from thoth_core.supervisor.board import ToWorker
 from thoth_core.supervisor.dispatch import Dispatch
+from thoth_core.supervisor.pool import Staff
 
 INFO = {"model": MODEL, "credit": {"units": 2, "items": 4, "tokens": 1000}}
 MANY = 40
@@ -31,7 +32,7 @@ class Lanes:
     @property
     def board_waits(self) -> tuple[bool, bool]:
         board = self.dispatch.board
-        return bool(board.bulk), bool(board.interactive)
+        return bool(board.own.bulk), bool(board.own.interactive)
 
     def come(self, slot: str, lane: str) -> None:
         self.serial += 1
@@ -42,14 +43,14 @@ class Lanes:
 
     def go(self, slot: str) -> None:
         waits = self.board_waits
-        worker = self.dispatch.board.pool.workers[slot]
+        worker = self.dispatch.board.own.pool.workers[slot]
         del self.held[slot]
         self.dispatch.worker_gone(slot, worker.incarnation, blame=False)
         self.see(waits)
 
     def give_up(self, hopeless: frozenset[str]) -> None:
         waits = self.board_waits
-        self.dispatch.availability(embed=None, store=None, hopeless=hopeless)
+        self.dispatch.availability(store=None, staff={"": Staff(hopeless=hopeless)})
         self.see(waits)
 
     def ask(self, texts: int) -> None:
@@ -67,7 +68,7 @@ class Lanes:
 
     def see(self, waited: tuple[bool, bool]) -> None:
         """Book what was given out. ``waited``: whether bulk, and interactive, units waited."""
-        pool = self.dispatch.board.pool
+        pool = self.dispatch.board.own.pool
         for action in self.dispatch.actions():
             if not isinstance(action, ToWorker) or action.message.kind != "unit":
                 continue

@@ -29,16 +29,15 @@ RUNTIME = Runtime.from_ready(READY)
 
 def holding(*texts: str, most: int = 1000) -> Quarantine:
     made = Quarantine(most=most)
-    made.use(RUNTIME)
     for text in texts:
-        made.add(text, 2, CRASH)
+        made.add(text, RUNTIME, 2, CRASH)
     return made
 
 
 def test_a_text_is_found_only_for_what_it_crashed_with() -> None:
     quarantine = holding("bad")
-    assert quarantine.find("bad") is not None
-    assert quarantine.find("bat") is None
+    assert quarantine.find("bad", RUNTIME) is not None
+    assert quarantine.find("bat", RUNTIME) is None
     others = [
         READY | {"model": {"name": "m", "weights": "other"}},
         READY | {"model": {"name": "n", "weights": "w"}},
@@ -47,11 +46,9 @@ def test_a_text_is_found_only_for_what_it_crashed_with() -> None:
         READY | {"precision": "bf16"},
     ]
     for other in others:
-        quarantine.use(Runtime.from_ready(other))
-        assert quarantine.find("bad") is None
-        assert not quarantine.in_force
-    quarantine.use(Runtime.from_ready(READY))
-    assert quarantine.find("bad") is not None
+        assert quarantine.find("bad", Runtime.from_ready(other)) is None
+        assert not quarantine.bars(Runtime.from_ready(other))
+    assert quarantine.bars(RUNTIME)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +57,8 @@ def test_a_text_is_found_only_for_what_it_crashed_with() -> None:
 )
 def test_a_worker_that_says_little_of_itself_has_a_runtime_too(info: dict[str, Any]) -> None:
     quarantine = Quarantine()
-    quarantine.use(Runtime.from_ready(info))
-    quarantine.add("bad", 2, CRASH)
-    assert quarantine.find("bad") is not None
+    quarantine.add("bad", Runtime.from_ready(info), 2, CRASH)
+    assert quarantine.find("bad", Runtime.from_ready(info)) is not None
 
 
 def test_the_text_itself_is_nowhere() -> None:
@@ -73,20 +69,20 @@ def test_the_text_itself_is_nowhere() -> None:
 def test_the_oldest_goes_when_there_are_too_many() -> None:
     quarantine = holding(*(f"text {n}" for n in range(12)), most=10)
     assert len(quarantine) == 10
-    assert quarantine.find("text 1") is None
-    assert quarantine.find("text 2") is not None
+    assert quarantine.find("text 1", RUNTIME) is None
+    assert quarantine.find("text 2", RUNTIME) is not None
     # One that comes again is the newest.
-    quarantine.add("text 2", 2, CRASH)
-    quarantine.add("one more", 2, CRASH)
-    assert quarantine.find("text 2") is not None
-    assert quarantine.find("text 3") is None
+    quarantine.add("text 2", RUNTIME, 2, CRASH)
+    quarantine.add("one more", RUNTIME, 2, CRASH)
+    assert quarantine.find("text 2", RUNTIME) is not None
+    assert quarantine.find("text 3", RUNTIME) is None
 
 
 def test_an_entry_says_how_often_it_was_refused_since() -> None:
     quarantine = holding("bad")
     for _ in range(3):
-        assert quarantine.refuse("bad") is not None
-        assert quarantine.refuse("good") is None
+        assert quarantine.refuse("bad", RUNTIME) is not None
+        assert quarantine.refuse("good", RUNTIME) is None
     [entry] = quarantine.entries()
     assert entry.refused == 3
     problem = entry.problem(7)
@@ -103,9 +99,9 @@ def test_entries_are_named_by_the_beginning_of_their_key() -> None:
             quarantine.take_out(bad)
     assert len(quarantine) == 2
     assert quarantine.take_out([first.key[:6].upper(), first.key]) == [first]
-    assert quarantine.find("one") is None
+    assert quarantine.find("one", RUNTIME) is None
     assert quarantine.take_out(None) == [second]
-    assert not quarantine.in_force
+    assert not quarantine.bars(RUNTIME)
 
 
 @given(
@@ -121,24 +117,22 @@ def test_what_is_found_is_what_was_put_in_and_not_taken_out(steps: list[tuple[st
     """Also by the lengths, by which most texts are passed over."""
     runtimes = [RUNTIME, Runtime("another")]
     quarantine, now = Quarantine(), 0
-    quarantine.use(runtimes[now])
     held: set[tuple[int, str]] = set()
     for step, text in steps:
         if step == "add":
-            quarantine.add(text, 2, CRASH)
+            quarantine.add(text, runtimes[now], 2, CRASH)
             held.add((now, text))
-        elif step == "remove" and (entry := quarantine.find(text)) is not None:
+        elif step == "remove" and (entry := quarantine.find(text, runtimes[now])) is not None:
             assert quarantine.take_out([entry.key]) == [entry]
             held.remove((now, text))
         elif step == "runtime":
             now = 1 - now
-            quarantine.use(runtimes[now])
         elif step == "all":
             assert len(quarantine.take_out(None)) == len(held)
             held.clear()
         for each in ["", "a", "bb", "cc", "ddd", "é"]:
-            assert (quarantine.find(each) is not None) == ((now, each) in held)
-        assert quarantine.in_force == any(runtime == now for runtime, _ in held)
+            assert (quarantine.find(each, runtimes[now]) is not None) == ((now, each) in held)
+        assert quarantine.bars(runtimes[now]) == any(runtime == now for runtime, _ in held)
         assert len(quarantine) == len(held)
 
 
@@ -148,22 +142,19 @@ def test_what_is_found_is_what_was_put_in_and_not_taken_out(steps: list[tuple[st
 def test_the_next_supervisor_has_the_list(tmp_path: Path) -> None:
     file = QuarantineFile(tmp_path, LOG)
     assert file.listed() == {"entries": []}
-    file.quarantine.use(RUNTIME)
-    file.quarantine.add("bad", 2, CRASH)
+    file.quarantine.add("bad", RUNTIME, 2, CRASH)
     assert file.keep()
     again = QuarantineFile(tmp_path, LOG)
     assert again.quarantine.entries() == file.quarantine.entries()
-    again.quarantine.use(RUNTIME)
-    assert again.quarantine.find("bad") is not None
+    assert again.quarantine.find("bad", RUNTIME) is not None
     assert oct((tmp_path / quarantine_file.NAME).stat().st_mode & 0o777) == "0o600"
     assert [p.name for p in tmp_path.iterdir()] == [quarantine_file.NAME]
 
 
 def written(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     file = QuarantineFile(tmp_path, LOG)
-    file.quarantine.use(RUNTIME)
     for text in ("one", "two"):
-        file.quarantine.add(text, 2, CRASH)
+        file.quarantine.add(text, RUNTIME, 2, CRASH)
     file.keep()
     return file.path, json.loads(file.path.read_text())
 
@@ -238,6 +229,6 @@ def test_a_folder_that_is_not_there_costs_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = QuarantineFile(tmp_path / "none", LOG)
-    file.quarantine.add("bad", 2, CRASH)
+    file.quarantine.add("bad", RUNTIME, 2, CRASH)
     assert not file.keep()
     assert "cannot be written" in caplog.text

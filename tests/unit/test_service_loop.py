@@ -64,7 +64,7 @@ def test_a_worker_that_says_hello_hears_first_that_it_is_to_end(ending: str, tol
     crew = MagicMock(slots={"embed-bulk-1": SimpleNamespace(ending=ending, role="embed")})
     crew.child_of.return_value = child
     crew.config_for.return_value = Message("config")
-    stub = around(crew=crew, _joint=Joint(crew, MagicMock()))
+    stub = around(crew=crew, _joint=Joint(crew, MagicMock(), MagicMock()))
     Service._from_worker(stub, 0.0, b"embed.embed-bulk-1.ab12", Message("hello"), 1)
     [call] = stub._tell.call_args_list
     assert call.args[1].kind == told

@@ -331,7 +331,7 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.rescue`. ``on_progress`` is called in the event loop."""
         from thoth_core.client.rescue import Rescue
 
-        work = Rescue(self._connection, self._calls, _in_loop(on_progress))
+        work = Rescue(self._connection, self._calls_for(model), _in_loop(on_progress))
         return await self._aside(
             work, lambda: work.run(path, collections, as_name, model, checked_deadline(deadline))
         )

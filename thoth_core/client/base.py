@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from thoth_core import __version__
@@ -80,8 +79,8 @@ class Client:
         return control(self._settings, "status")
 
     def _model_in(self, greeting: Greeting | None) -> str:
-        named = greeting.model if greeting is not None else ""
-        return named or self._settings.embedding_model
+        running = greeting.model if greeting is not None else ""
+        return _asked_model(self._settings) or running or self._settings.embedding_model
 
     def __del__(self) -> None:
         # The constructor may have failed, or the interpreter may be ending.
@@ -90,11 +89,9 @@ class Client:
 
 
 def _asked_model(settings: Settings) -> str:
-    # Who set a model must never get another one's vectors; who set none takes what runs. A model
-    # in a folder goes by the name that its worker finds there, which is not known here.
-    name = settings.embedding_model
-    unasked = settings.origin("embedding_model") == DEFAULT or Path(name).is_absolute()
-    return "" if unasked else name
+    # Who set a model must never get another one's vectors; who set none takes the service's own,
+    # or the collection's.
+    return "" if settings.origin("embedding_model") == DEFAULT else settings.embedding_model
 
 
 def _starter(settings: Settings, tell: Callable[[str], None]) -> Callable[[], None]:

@@ -97,6 +97,11 @@ class Calls(HouseCalls):
 
         return Plan(requests(), combine)
 
+    def identity(self) -> Plan[dict[str, Any]]:
+        """The identity of the model, as collections have it."""
+        body = {"texts": [], "purpose": "document", **self._asked}
+        return single(Request("embed", body), lambda m: dict(m.body.get("identity") or {}))
+
     def dimension(self) -> Plan[int]:
         """The length of the model's vectors."""
         body = {"texts": [], "purpose": "query", **self._asked}

@@ -65,8 +65,7 @@ class Reembed(Transfer):
     def run(
         self, collection: str | None, model: str | None, deadline: float | None
     ) -> ReembedReport:
-        """Embed the collection's texts with ``model``, which the service must run (None: with
-        whichever it runs)."""
+        """Embed the collection's texts with ``model`` (None: the client's own)."""
         self._begin(deadline)
         name = self._calls.collection_name(collection)
         report = ReembedReport(name)
@@ -194,9 +193,9 @@ def command(name: str, model: str) -> str:
 
 
 def named(model: str) -> str:
-    """What the service calls ``model``: one in a folder goes by the folder's name."""
+    """What the service is asked for: the service works in another folder than its user."""
     folder = Path(model).expanduser()
-    return folder.resolve().name if folder.is_dir() else model
+    return str(folder.absolute()) if folder.is_dir() else model
 
 
 def abort(calls: Calls, collection: str | None) -> Plan[bool]:

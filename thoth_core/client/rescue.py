@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -26,7 +25,6 @@ from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.import_rows import BATCH_ROWS
-from thoth_core.client.requests import Request, single
 from thoth_core.client.rescue_model import Known
 from thoth_core.client.rescue_read import (
     begun,
@@ -91,7 +89,8 @@ class Rescue(Restoring):
         chosen = choose(source, wanted, as_name)
         check_free(source, chosen, self._there())
         if self._model is not None:
-            self._check_running(self._model)
+            # What is wrong with it is known before anything is done.
+            self._identity()
         report = report_on(source)
         parts: list[Part] = []
         self._done, self._total = 0, sum(source.count(each) for each, _ in chosen)
@@ -164,7 +163,7 @@ class Rescue(Restoring):
     # -- the model ----------------------------------------------------------------------------
 
     def _model_of(self, gathered: Gathered, rows: list[Found], target: str) -> Known:
-        """Whether the model that runs made the vectors, by a trial with some of ``rows``."""
+        """Whether the model made the vectors, by a trial with some of ``rows``."""
         running = self._identity()
         name, size = str(running.get("name", "")), running.get("dimension")
         recorded = rescue_model.recorded(gathered.collection.embedder)
@@ -194,25 +193,10 @@ class Rescue(Restoring):
         return Known(running, computed=rescue_model.agree(long, embedded[len(short) :]))
 
     def _identity(self) -> dict[str, Any]:
-        """The identity of the model that the service runs, as far as it is known."""
+        """The identity of the model that these calls ask for."""
         if self._running is None:
-            body = {"pid": os.getpid(), "settings": {}}
-            answer = self._ask(single(Request("hello", body), lambda message: message))
-            found = answer.body.get("model")
-            self._running = dict(found) if isinstance(found, Mapping) else {}
+            self._running = self._ask(self._calls.identity())
         return self._running
-
-    def _check_running(self, model: str) -> None:
-        name = str(self._identity().get("name", ""))
-        if not rescue_model.same_name(model, name):
-            raise ModelNotRunning(
-                f"the service runs {name}, the rescue is told that the vectors are of {model}",
-                cause="a data directory has one service, and that service one model",
-                fix="thoth-supervisor stop --if-running; "
-                f"RAG_EMBEDDING_MODEL={shlex.quote(model)} "
-                "thoth-supervisor start; or leave --model out: the vectors then come in as your"
-                " own",
-            )
 
     def _came(self, rows: int) -> None:
         self._done += rows

@@ -224,8 +224,8 @@ class Thoth(Client):
         *,
         deadline: float | None = None,
     ) -> ReembedReport:
-        """Embed the texts of a collection with ``model``, which must be the one that the service
-        runs (None: whichever that is): ids, texts, metadata and documents stay.
+        """Embed the texts of a collection with ``model`` (None: the client's own, or the service's
+        where it has none): ids, texts, metadata and documents stay.
 
         What is there serves until all is embedded, and is then replaced in one step. A call that
         ended is made again and goes on where it was. Raises :class:`ModelNotRunning`, and
@@ -350,16 +350,16 @@ class Thoth(Client):
     ) -> RescueReport:
         """Bring the collections of a Chroma directory in (or those that are named; a single one
         under the name ``as_name``), whoever made it, healthy or damaged. It is read as plain files
-        and never written to. Rows without a vector are embedded anew if the model that runs made
-        the others, which is tried with some texts, and which ``model`` says of all; otherwise they
-        are counted in the report.
+        and never written to. Rows without a vector are embedded anew if ``model`` made the others,
+        or, where none is named, if the service's own did, which is tried with some texts; otherwise
+        they are counted in the report.
 
         Raises :class:`CollectionExists` when a name is taken, and :class:`ModelMismatch` when the
         vectors are not of ``model``.
         """
         from thoth_core.client.rescue import Rescue
 
-        work = Rescue(self._connection, self._calls, on_progress)
+        work = Rescue(self._connection, self._calls_for(model), on_progress)
         return work.run(path, collections, as_name, model, checked_deadline(deadline))
 
     def status(self) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
-from thoth_core.errors import Overloaded, ServiceStopping, ThothError
+from thoth_core.errors import ModelNotRunning, Overloaded, ServiceStopping, ThothError
 from thoth_core.supervisor.board import Board
-from thoth_core.supervisor.requests import MODELLED, Request, check, check_model, is_interactive
+from thoth_core.supervisor.requests import MODELLED, Request, asked_model, check, is_interactive
+from thoth_core.supervisor.team import Team
 from thoth_core.wire import Message
 
 if TYPE_CHECKING:
@@ -14,12 +16,10 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """``draining``: nothing new is taken. ``no_embed`` and ``no_store``: why no embed worker, or no
-    store, can be had at all."""
+    """``draining``: nothing new is taken. ``no_store``: why no store can be had at all."""
 
     def __init__(self, board: Board, limits: Limits) -> None:
         self.draining = False
-        self.no_embed: ThothError | None = None
         self.no_store: ThothError | None = None
         self._board = board
         self._limits = limits
@@ -31,10 +31,10 @@ class Admission:
         errors = check(message, self._limits.max_text_chars)
         if self.draining:
             raise ServiceStopping("the service is stopping and takes nothing new")
-        problem = self.impossible(message.kind)
+        team = self._team(message)
+        problem = self.impossible(message.kind, team)
         if problem is not None:
             raise problem
-        check_model(message.body, board.model)
         if board.requests and (
             board.bytes + size > self._limits.queue_bytes
             or len(board.requests) >= self._limits.queue_requests
@@ -56,14 +56,30 @@ class Admission:
             number=self._number,
             progressed=now,
             deadline=None if message.deadline is None else now + message.deadline,
+            team=team,
             attempt=message.attempt,
         )
-        request.errors = errors
+        request.errors, request.refused = errors, tuple(errors)
         request.left = request.total - len(errors)
         return request
 
-    def impossible(self, kind: str) -> ThothError | None:
+    def impossible(self, kind: str, team: Team) -> ThothError | None:
         """What keeps a request of that kind from being carried out at all."""
-        if kind in MODELLED and self.no_embed is not None:
-            return self.no_embed
+        if kind in MODELLED and team.problem is not None:
+            return team.problem
         return self.no_store if kind != "embed" else None
+
+    def _team(self, message: Message) -> Team:
+        """Whose the request is; one that is not there yet is made once all else is well."""
+        board, wanted = self._board, asked_model(message.body)
+        if message.kind not in MODELLED or not wanted:
+            return board.own
+        if not (self._limits.other_models or board.own.is_called(wanted)):
+            raise ModelNotRunning(
+                f"the service runs {board.own.shown_name}, the call asks for {wanted}",
+                cause="THOTH_MODELS_MEMORY_MB=0 leaves no memory for other models",
+                fix="raise THOTH_MODELS_MEMORY_MB and restart the service, or: "
+                f"thoth-supervisor stop --if-running; RAG_EMBEDDING_MODEL={shlex.quote(wanted)} "
+                "thoth-supervisor start",
+            )
+        return board.team(wanted)

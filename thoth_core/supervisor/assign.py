@@ -15,6 +15,7 @@ from thoth_core.supervisor import suspects
 from thoth_core.supervisor.board import Board, ToStore, ToWorker
 from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.requests import WRITES, Call, Phase, Unit, staged
+from thoth_core.supervisor.team import Team
 from thoth_core.wire import Message
 
 #: Units that may be with the store at once; and so many more that somebody waits for, so that a
@@ -29,21 +30,30 @@ INTERACTIVE_IN_A_ROW = 16
 def pump(board: Board) -> None:
     """Give out all the work that there is room for."""
     _pump_store(board)
-    if board.alone is None:
-        # Which worker is kept for what runs alone, if any, is known before the others are filled.
-        board.pool.host(bool(board.cases))
-    _pump_interactive(board)
-    _pump_suspects(board)
-    while _pump_bulk(board):
-        # It may have been what the others waited for.
-        _pump_interactive(board)
+    if len(board.teams) > 1:
+        # They share the store's room, so another one has the first choice each time.
+        first = next(iter(board.teams))
+        board.teams[first] = board.teams.pop(first)
+    for team in board.teams.values():
+        _pump_team(board, team)
     # A request whose last texts turned out to be in quarantine has a call for it now.
     _pump_store(board)
 
 
+def _pump_team(board: Board, team: Team) -> None:
+    if team.alone is None:
+        # Which worker is kept for what runs alone, if any, is known before the others are filled.
+        team.pool.host(bool(team.cases))
+    _pump_interactive(board, team)
+    _pump_suspects(board, team)
+    while _pump_bulk(board, team):
+        # It may have been what the others waited for.
+        _pump_interactive(board, team)
+
+
 def send_again(board: Board, unit: Unit) -> None:
     """Ask the worker that keeps the unit's vectors to hand them to the present store."""
-    worker = board.pool.workers.get(unit.slot)
+    worker = unit.team.pool.workers.get(unit.slot)
     if worker is None or unit not in worker.kept:
         board.requeue(unit)
         return
@@ -68,33 +78,33 @@ def _pump_store(board: Board) -> None:
         _send_call(board, call)
 
 
-def _pump_interactive(board: Board) -> None:
-    while board.interactive and (worker := board.pool.for_interactive()) is not None:
-        overtakes = board.pool.serves_bulk(worker) and board.bulk.has(store=_store_takes(board))
-        if overtakes and board.overtook >= INTERACTIVE_IN_A_ROW:
+def _pump_interactive(board: Board, team: Team) -> None:
+    while team.interactive and (worker := team.pool.for_interactive()) is not None:
+        overtakes = team.pool.serves_bulk(worker) and team.bulk.has(store=_store_takes(board))
+        if overtakes and team.overtook >= INTERACTIVE_IN_A_ROW:
             return
-        unit = board.interactive.take(store=_store_takes(board, HANDED_QUERIES))
+        unit = team.interactive.take(store=_store_takes(board, HANDED_QUERIES))
         if unit is None:
             return
         if _may_run(board, unit):
-            board.overtook += int(overtakes)
+            team.overtook += int(overtakes)
             _send_unit(board, worker, unit)
 
 
-def _pump_bulk(board: Board) -> bool:
+def _pump_bulk(board: Board, team: Team) -> bool:
     """Take one bulk unit off its line; whether there was one, and a place for it."""
-    worker = board.pool.for_bulk() if board.bulk else None
-    unit = _next_bulk(board) if worker is not None else None
+    worker = team.pool.for_bulk() if team.bulk else None
+    unit = _next_bulk(board, team) if worker is not None else None
     if worker is None or unit is None:
         return False
     if _may_run(board, unit):
-        board.overtook = 0
+        team.overtook = 0
         _send_unit(board, worker, unit)
     return True
 
 
-def _next_bulk(board: Board) -> Unit | None:
-    request = board.bulk.take(store=_store_takes(board))
+def _next_bulk(board: Board, team: Team) -> Unit | None:
+    request = team.bulk.take(store=_store_takes(board))
     if request is None:
         return None
     unit = request.pending.popleft()
@@ -103,19 +113,19 @@ def _next_bulk(board: Board) -> Unit | None:
     return unit
 
 
-def _pump_suspects(board: Board) -> None:
-    if board.alone is not None:
+def _pump_suspects(board: Board, team: Team) -> None:
+    if team.alone is not None:
         return
-    host = board.pool.host(bool(board.cases))
+    host = team.pool.host(bool(team.cases))
     if host is not None:
-        unit = board.alone = suspects.next_trial(board, host, store=_store_takes(board))
+        unit = team.alone = suspects.next_trial(board, team, host, store=_store_takes(board))
         unit.alone = True
         _send_unit(board, host, unit)
 
 
 def _may_run(board: Board, unit: Unit) -> bool:
     # Texts need no look but while one is suspected, or if the call came before the last verdict.
-    if not board.cases and unit.request.compared == board.verdicts:
+    if not unit.team.cases and unit.request.compared == board.verdicts:
         return True
     return suspects.may_run(board, unit)
 
@@ -147,7 +157,7 @@ def _for_store(board: Board, unit: Unit) -> dict[str, Any]:
     given = unit.request.body
     if unit.request.kind == "query":
         names = ("collection", "k", "where", "where_document", "include")
-        return {"model": board.model} | {n: given[n] for n in names if n in given}
+        return {"model": unit.team.model} | {n: given[n] for n in names if n in given}
     metadatas = given.get("metadatas")
     return {
         "collection": given["collection"],
@@ -155,7 +165,7 @@ def _for_store(board: Board, unit: Unit) -> dict[str, Any]:
         "metadatas": [metadatas[i] if metadatas else None for i in unit.items],
         "hashes": [text_hash(given["texts"][i]) for i in unit.items],
         "number": board.number(unit.request),
-        "model": board.model,
+        "model": unit.team.model,
     } | staged(given)
 
 

@@ -7,18 +7,18 @@ exactly one of :meth:`Board.finish`, :meth:`Board.fail` and :meth:`Board.forget`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from thoth_core.errors import ThothError
 from thoth_core.supervisor.counters import Counters
-from thoth_core.supervisor.pool import Pool
+from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.quarantine import Entry, Quarantine
-from thoth_core.supervisor.requests import READS, WRITES, Call, Case, Phase, Request, Unit
+from thoth_core.supervisor.requests import MODELLED, READS, WRITES, Call, Phase, Request, Unit
 from thoth_core.supervisor.store_line import StoreLine
+from thoth_core.supervisor.team import Team
 from thoth_core.supervisor.units import estimate_tokens, form_units
-from thoth_core.supervisor.waiting import Waiting
 from thoth_core.wire import Buffer, Message, error_message
 
 #: A write number is ``(epoch << EPOCH_SHIFT) + counter``.
@@ -79,42 +79,75 @@ Action = ToClient | ToWorker | ToStore | Useful | Stalled | Quarantined
 
 
 class Board:
-    def __init__(self, quarantine: Quarantine | None = None) -> None:
-        self.pool = Pool()
+    """``model`` is the name of the service's own model."""
+
+    def __init__(self, quarantine: Quarantine | None = None, model: str = "") -> None:
+        self.own = Team(model)
+        #: By the name that they are asked for by, in the order in which they have their turn.
+        self.teams: dict[str, Team] = {model: self.own}
         self.store = StoreLine()
         self.requests: dict[str, Request] = {}
         self.units: dict[str, Unit] = {}
         self.counters = Counters()
-        #: The identity of the running model, from the first READY on.
-        self.model: Mapping[str, Any] | None = None
         self.out: list[Action] = []
-        #: Units that somebody waits for.
-        self.interactive: Waiting[Unit] = Waiting(_admitted, _needs_store)
         self.quarantine = Quarantine() if quarantine is None else quarantine
-        #: Texts under suspicion, in the order in which they are tried.
-        self.cases: dict[str, Case] = {}
-        #: The unit that runs with nothing else in its worker, and whose case it decides: none, if
-        #: it is the good text that must pass between two deaths.
-        self.alone: Unit | None = None
-        self.tried: Case | None = None
-        #: The incarnation in which a good text passed last.
-        self.vouched = ""
         #: How many texts were found to be poison.
         self.verdicts = 0
-        #: Requests with units that wait, in turn.
-        self.bulk: Waiting[Request] = Waiting(lambda r: r.turn, lambda r: r.needs_store)
-        #: Interactive units in a row that went to a worker for which bulk units wait.
-        self.overtook = 0
         #: Units whose vectors are with the store.
         self.handed: set[Unit] = set()
         self.bytes = 0
         self._serial = 0
 
+    # -- teams --------------------------------------------------------------------------------
+
+    def team(self, name: str) -> Team:
+        """The team of this model, made if there is none; the service's own for ""."""
+        if not name or self.own.is_called(name):
+            return self.own
+        for team in self.teams.values():
+            if team.is_called(name):
+                return team
+        team = self.teams[name] = Team(name)
+        return team
+
+    def find_worker(self, slot: str, incarnation: str) -> tuple[Team, Worker] | None:
+        """The worker, if it is still that incarnation, and the team that it is in."""
+        for team in self.teams.values():
+            if (worker := team.pool.get(slot, incarnation)) is not None:
+                return team, worker
+        return None
+
+    def workers(self) -> Iterator[Worker]:
+        for team in self.teams.values():
+            yield from team.pool.workers.values()
+
+    # -- what is asked ------------------------------------------------------------------------
+
+    def enter(self, request: Request) -> None:
+        """Put a request on the books."""
+        self.requests[request.id] = request
+        self.bytes += request.size
+        if request.kind in MODELLED:
+            request.team.open[request.interactive] += 1
+
+    def move(self, request: Request, team: Team) -> None:
+        """Have another team embed the texts of the request, all of them anew."""
+        for unit in list(request.units):
+            self.drop_unit(unit)
+        request.team.bulk.discard(request)
+        request.pending.clear()
+        request.team.open[request.interactive] -= 1
+        team.open[request.interactive] += 1
+        request.team, request.compared = team, -1
+        request.errors = list(request.refused)
+        request.left = request.total - len(request.errors)
+        request.superseded = []
+        for count in ("embedded", "reused", "unchanged", "windowed", "tokens"):
+            setattr(request, count, 0)
+
     def number(self, request: Request) -> int:
         """The request's write number; the same on all its attempts."""
         return (self.store.epoch << EPOCH_SHIFT) + request.number
-
-    # -- what is asked ------------------------------------------------------------------------
 
     def ask(
         self,
@@ -136,14 +169,16 @@ class Board:
         if request.kind == "query":
             groups = [list(range(len(items)))]
         else:
-            groups = form_units([estimate_tokens(texts[i]) for i in items], *self.pool.bounds())
+            groups = form_units(
+                [estimate_tokens(texts[i]) for i in items], *request.team.pool.bounds()
+            )
         for group in groups:
             self.queue(self.new_unit(request, [items[g] for g in group]))
 
     def new_unit(self, request: Request, items: list[int], deaths: int = 0) -> Unit:
         """A unit that is in no line yet."""
         self._serial += 1
-        unit = Unit(f"u{self._serial}", request, items, deaths=deaths)
+        unit = Unit(f"u{self._serial}", request, items, request.team, deaths=deaths)
         self.units[unit.id] = unit
         request.units.add(unit)
         return unit
@@ -155,28 +190,28 @@ class Board:
         if unit.cases:
             return
         if request.interactive:
-            self.interactive.add(unit, front=front)
+            unit.team.interactive.add(unit, front=front)
             return
         if front:
             request.pending.appendleft(unit)
         else:
             request.pending.append(unit)
-        if request not in self.bulk:
+        if request not in unit.team.bulk:
             self.take_turn(request)
 
     def take_turn(self, request: Request) -> None:
         """Put a bulk request behind all others."""
         self._serial += 1
         request.turn = self._serial
-        self.bulk.add(request)
+        request.team.bulk.add(request)
 
     # -- what goes wrong ----------------------------------------------------------------------
 
     def requeue(self, unit: Unit) -> None:
         """The unit is to be embedded again, through no fault of its own."""
         self.handed.discard(unit)
-        if unit is self.alone:
-            self.alone = self.tried = None
+        if unit is unit.team.alone:
+            unit.team.alone = unit.team.tried = None
         if unit.request.own:
             self.drop_unit(unit)
             return
@@ -209,7 +244,9 @@ class Board:
             return
         del self.requests[request.id]
         self.bytes -= request.size
-        self.bulk.discard(request)
+        if request.kind in MODELLED:
+            request.team.open[request.interactive] -= 1
+        request.team.bulk.discard(request)
         request.pending.clear()
         for unit in list(request.units):
             self.drop_unit(unit)
@@ -228,24 +265,16 @@ class Board:
         unit.cases.clear()
         if unit.phase is Phase.QUEUED:
             # One in the line of its own request goes with that line.
-            self.interactive.discard(unit)
+            unit.team.interactive.discard(unit)
         elif unit.slot:
             self.release(unit)
         unit.phase = Phase.DONE
 
     def release(self, unit: Unit) -> None:
         """Tell the unit's worker to forget its vectors, or not to begin with it."""
-        worker = self.pool.workers.get(unit.slot)
+        worker = unit.team.pool.workers.get(unit.slot)
         if worker is None or (unit not in worker.units and unit not in worker.kept):
             return
         worker.kept.discard(unit)
         message = Message("release", incarnation=worker.incarnation, body={"units": [unit.id]})
         self.out.append(ToWorker(worker.slot, worker.incarnation, message))
-
-
-def _admitted(unit: Unit) -> int:
-    return unit.request.number
-
-
-def _needs_store(unit: Unit) -> bool:
-    return unit.request.needs_store

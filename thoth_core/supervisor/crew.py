@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,21 @@ from thoth_core.settings import Settings
 from thoth_core.supervisor.deaths import Deaths
 from thoth_core.supervisor.environment import child_environment
 from thoth_core.supervisor.logs import worker_log
+from thoth_core.supervisor.pool import Staff
 from thoth_core.supervisor.processes import NO_PROGRESS, Child
 from thoth_core.supervisor.recycling import MB, Bounds, Recycle, Recycling, Seen, Standing
-from thoth_core.supervisor.slots import Action, Exit, Policy, Signal, Slot, Spawn, State, Tell
+from thoth_core.supervisor.slots import (
+    Action,
+    Exit,
+    Lane,
+    Policy,
+    Role,
+    Signal,
+    Slot,
+    Spawn,
+    State,
+    Tell,
+)
 from thoth_core.wire import Message
 
 STORE = "store"
@@ -54,17 +67,62 @@ class Crew:
         self._watch = watch
         self._unwatch = unwatch
         self._log = logging.getLogger("thoth.supervisor")
-        self._deaths = Deaths(settings.data_dir, settings.embedding_model, self._log)
+        self._deaths = Deaths(settings.data_dir, self._log)
         self._paused_until = 0.0
-        chance = random.random
-        self._add(Slot(STORE, "store", "", chance, policy))
+        self._policy = policy
+        #: It ends; no slot is added.
+        self.stopping = False
+        #: The models besides the service's own that have slots, by the number in their names.
+        self._numbers: dict[int, str] = {}
+        self._add(STORE, "store", "")
+        own = settings.embedding_model
         # First, because one worker is enough to answer with.
-        self._add(Slot("embed-interactive", "embed", "interactive", chance, policy))
+        self._add("embed-interactive", "embed", "interactive", own)
         for number in range(1, settings.embed_workers + 1):
-            self._add(Slot(f"embed-bulk-{number}", "embed", "bulk", chance, policy))
+            self._add(f"embed-bulk-{number}", "embed", "bulk", own)
 
-    def _add(self, slot: Slot) -> None:
-        self.slots[slot.name] = slot
+    def _add(
+        self, name: str, role: Role, lane: Lane, model: str = "", *, on_demand: bool = False
+    ) -> None:
+        self.slots[name] = Slot(
+            name, role, lane, self._chance, self._policy, model=model, on_demand=on_demand
+        )
+
+    @staticmethod
+    def _chance() -> float:
+        return random.random()
+
+    # -- models besides the service's own -----------------------------------------------------
+
+    def staff(self, model: str, lane: Lane) -> None:
+        """Make a slot for this model; the next :meth:`tick` starts it."""
+        if self.stopping:
+            return
+        used = {number for number, name in self._numbers.items() if name == model}
+        number = next(iter(used), None) or next(n for n in count(2) if n not in self._numbers)
+        self._numbers[number] = model
+        prefix = f"embed-{number}-{lane}"
+        # Of an interactive one there is a second only while the first is being ended.
+        name = prefix if lane == "interactive" and prefix not in self.slots else ""
+        name = name or next(n for i in count(1) if (n := f"{prefix}-{i}") not in self.slots)
+        self._add(name, "embed", lane, model, on_demand=True)
+        self._log.info("a worker for the model %s: %s", model, name)
+
+    def retire(self, now: float, name: str) -> None:
+        """End a slot of :meth:`staff` for good, after its work."""
+        self._carry_out(now, self.slots[name].stop(now, drain=True))
+        self._drop_stopped()
+
+    def _drop_stopped(self) -> None:
+        if self.stopping:
+            # Those who end it look at what has stopped.
+            return
+        for slot in list(self.slots.values()):
+            if slot.on_demand and slot.state is State.STOPPED:
+                del self.slots[slot.name]
+                self.ready_info.pop(slot.name, None)
+        there = {slot.model for slot in self.slots.values() if slot.on_demand}
+        self._numbers = {n: model for n, model in self._numbers.items() if model in there}
 
     # -- what is there ------------------------------------------------------------------------
 
@@ -77,14 +135,24 @@ class Crew:
     def embed_slots(self) -> list[Slot]:
         return [slot for slot in self.slots.values() if slot.role == "embed"]
 
-    def hopeless_lanes(self) -> frozenset[str]:
-        lanes = {slot.lane for slot in self.embed_slots()}
-        return frozenset(
-            lane for lane in lanes if all(s.hopeless for s in self.embed_slots() if s.lane == lane)
-        )
+    def own_slots(self) -> list[Slot]:
+        """Those that the service has always."""
+        return [slot for slot in self.slots.values() if not slot.on_demand]
 
-    def hopeless_slots(self) -> frozenset[str]:
-        return frozenset(slot.name for slot in self.embed_slots() if slot.hopeless)
+    def staffs(self) -> dict[str, Staff]:
+        """Who can be had of each model that has slots."""
+        by_model: dict[str, list[Slot]] = {}
+        for slot in self.embed_slots():
+            by_model.setdefault(slot.model, []).append(slot)
+        return {model: self._staff_of(slots) for model, slots in by_model.items()}
+
+    def _staff_of(self, slots: list[Slot]) -> Staff:
+        lanes = {s.lane for s in slots} - {s.lane for s in slots if not s.hopeless}
+        given_up = frozenset(s.name for s in slots if s.hopeless)
+        # Those that were ended for good say nothing of what is wrong.
+        wrong = [s for s in slots if not (s.on_demand and s.stopped)]
+        hopeless = bool(wrong) and all(s.hopeless for s in wrong)
+        return Staff(self._problem(wrong[0]) if hopeless else None, frozenset(lanes), given_up)
 
     def leaving(self) -> frozenset[str]:
         """The slots whose worker was told to end, or has ended and is not heard out."""
@@ -93,9 +161,10 @@ class Crew:
         return told | {name for name, child in self.children.items() if child.ended}
 
     def embed_problem(self) -> ThothError | None:
-        """Why no embed worker can be had; None while one is there or on its way."""
-        slots = self.embed_slots()
-        return self._problem(slots[0]) if all(s.hopeless for s in slots) else None
+        """Why no embed worker of the service's own model can be had; None while one is there or on
+        its way."""
+        slots = [slot for slot in self.own_slots() if slot.role == "embed"]
+        return self._staff_of(slots).problem
 
     def store_problem(self) -> ThothError | None:
         slot = self.slots[STORE]
@@ -118,7 +187,7 @@ class Crew:
     def working(self) -> bool:
         """The store and at least one embed worker are READY."""
         return self.slots[STORE].state is State.READY and any(
-            s.state is State.READY for s in self.embed_slots()
+            s.state is State.READY for s in self.own_slots() if s.role == "embed"
         )
 
     @property
@@ -137,6 +206,7 @@ class Crew:
             self._carry_out(now, slot.tick(now))
 
     def stop(self, now: float, *, drain: bool, only: str | None = None) -> None:
+        self.stopping = True
         for slot in list(self.slots.values()):
             if only is None or slot.role == only:
                 self._carry_out(now, slot.stop(now, drain=drain))
@@ -176,6 +246,7 @@ class Crew:
             slot.restarts,
             since or 0.0,
             memory if isinstance(memory, int) else None,
+            slot.model,
         )
 
     def end_stalled(self, now: float, name: str, incarnation: str) -> None:
@@ -202,7 +273,7 @@ class Crew:
             }
         else:
             body = {
-                "model": self.settings.embedding_model,
+                "model": slot.model,
                 "lane": slot.lane,
                 "threads": 1,
                 "settings": settings,
@@ -237,6 +308,7 @@ class Crew:
         self._carry_out(now, slot.died(now, exit))
         if slot.state is State.FAILED:
             self._log.error("%s", self._problem(slot))
+        self._drop_stopped()
         return exit
 
     def index_ended(self, now: float, child: Child, body: Mapping[str, Any]) -> None:

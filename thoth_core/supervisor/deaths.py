@@ -27,11 +27,8 @@ from thoth_core.supervisor.stacks import read_stacks
 
 
 class Deaths:
-    """``model`` is the name of the embed workers' model."""
-
-    def __init__(self, data_dir: Path, model: str, log: logging.Logger) -> None:
+    def __init__(self, data_dir: Path, log: logging.Logger) -> None:
         self._folder = deaths_dir(data_dir)
-        self._model = model
         self._log = log
         self._kills = MemoryKills()
         self._kills.look(0.0, oom_kills())
@@ -70,7 +67,7 @@ class Deaths:
             pid=child.pid,
             incarnation=child.incarnation,
             uptime=now - child.born,
-            model=self._model,
+            model=slot.model,
             versions={"thoth": __version__, "python": platform.python_version()},
             held=held,
             ready=child.said,
@@ -94,7 +91,7 @@ class Deaths:
             pid=int(body.get("pid", 0)),
             incarnation=store.incarnation,
             uptime=float(body.get("uptime", 0.0)),
-            model=self._model,
+            model="",
             versions={"thoth": __version__, "python": platform.python_version()},
             held=index_held(str(body.get("op", "")), float(body.get("seconds", 0.0))),
             ready={"versions": store.said.get("versions")},

@@ -16,9 +16,9 @@ from thoth_core.supervisor.dispatch import Dispatch
 from thoth_core.supervisor.quarantine_file import QuarantineFile
 from thoth_core.wire import Message
 
-#: The settings that are the service's; a client that has others is told.
+#: The settings that are the service's; a client that has others is told. Not the model: who asks
+#: for another one has it.
 SERVICE_FIELDS = (
-    "embedding_model",
     "embedding_batch_size",
     "long_text",
     "device",
@@ -28,6 +28,8 @@ SERVICE_FIELDS = (
     "unit_timeout",
     "worker_memory_mb",
     "worker_max_age",
+    "models_memory_mb",
+    "model_idle",
     "queue_mb",
     "faults",
     "embed_workers",
@@ -63,7 +65,7 @@ class Desk:
             "pid": os.getpid(),
             "version": __version__,
             "service": self._service,
-            "model": self._dispatch.board.model or {"name": self._settings.embedding_model},
+            "model": self._dispatch.board.own.model or {"name": self._settings.embedding_model},
             "settings": ours,
             "differing": [
                 name
@@ -98,28 +100,27 @@ class Desk:
         """What ``thoth-supervisor status --json`` prints."""
         crew, board = self._crew, self._dispatch.board
         slots = list(crew.slots.values())
+        busy = {worker.slot for worker in board.workers() if worker.units}
+        if board.store.in_flight:
+            busy.add(STORE)
         workers = []
         for slot in slots:
             child = crew.children.get(slot.name)
-            worker = board.pool.workers.get(slot.name)
-            at_work = (
-                board.store.in_flight > 0 if slot.name == STORE else bool(worker and worker.units)
-            )
             beat = crew.beats.get(slot.name, {})
             pid = child.pid if child is not None else None
             waits = crew.recycling.waits.get(slot.name)
-            workers.append(status.worker_status(slot, pid, beat, at_work, waits))
+            workers.append(status.worker_status(slot, pid, beat, slot.name in busy, waits))
         store = status.store_status(
             crew.ready_info.get(STORE, {}), crew.beats.get(STORE, {}), board.store.up
         )
         return {
             "schema_version": status.SCHEMA_VERSION,
-            "state": status.service_state(slots, stopping=bool(self.stopping)),
+            "state": status.service_state(crew.own_slots(), stopping=bool(self.stopping)),
             "pid": os.getpid(),
             "version": __version__,
             "uptime_s": round(now - self._started, 3),
             "data_dir": str(self._settings.data_dir),
-            "models": [dict(board.model)] if board.model is not None else [],
+            "models": [dict(t.model) for t in board.teams.values() if t.model is not None],
             "workers": workers,
             "queue": self._dispatch.queue(),
             "quarantined": len(self._quarantine.quarantine),

@@ -13,22 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from thoth_core.errors import Cancelled, DeadlineExceeded, ThothError, WorkerFailed, from_dict
-from thoth_core.supervisor import endings, outcomes, suspects
+from thoth_core.supervisor import outcomes, suspects
 from thoth_core.supervisor.admission import Admission
 from thoth_core.supervisor.assign import pump, send_again
+from thoth_core.supervisor.begin import begin
 from thoth_core.supervisor.board import Action, Board, Stalled, ToClient, Useful
+from thoth_core.supervisor.pool import Staff
 from thoth_core.supervisor.quarantine import Ending, Quarantine, Runtime
-from thoth_core.supervisor.requests import (
-    EMBEDDED,
-    LONG,
-    MODELLED,
-    READS,
-    WRITES,
-    Phase,
-    Request,
-    check_model,
-    size_of,
-)
+from thoth_core.supervisor.requests import LONG, MODELLED, WRITES, Phase, Request, size_of
 from thoth_core.wire import Message, error_message
 
 #: A call or hand-over that the store died of so often is given up.
@@ -49,6 +41,8 @@ class Limits:
     #: Seconds without progress after which a worker that has work is ended.
     unit_timeout: float = 120.0
     max_text_chars: int = 1_000_000
+    #: Whether workers can be had for other models than the service's own.
+    other_models: bool = True
 
     @property
     def store_timeout(self) -> float:
@@ -58,16 +52,18 @@ class Limits:
 
 
 class Dispatch:
-    """``quarantine`` holds the texts that are refused at once."""
+    """``quarantine`` holds the texts that are refused at once; ``model`` is the name of the
+    service's own model."""
 
-    def __init__(self, limits: Limits | None = None, quarantine: Quarantine | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        quarantine: Quarantine | None = None,
+        model: str = "",
+    ) -> None:
         self.limits = limits or Limits()
-        self.board = Board(quarantine)
+        self.board = Board(quarantine, model)
         self.admission = Admission(self.board, self.limits)
-        #: When a unit that runs alone last made progress.
-        self._tried = 0.0
-        #: When anything interactive, and anything else, last made progress.
-        self._moved = {True: 0.0, False: 0.0}
 
     def actions(self) -> list[Action]:
         """What is to be done since the last call, in order."""
@@ -118,9 +114,8 @@ class Dispatch:
             board.counters["requests_refused"] += 1
             board.out.append(ToClient(client, error_message(problem, message.id)))
             return
-        board.requests[request.id] = request
-        board.bytes += request.size
-        self._begin(request)
+        board.enter(request)
+        begin(board, request)
         pump(board)
 
     def cancel(self, client: bytes, id: str) -> None:
@@ -139,22 +134,27 @@ class Dispatch:
 
     # -- embed workers ------------------------------------------------------------------------
 
-    def worker_ready(self, slot: str, incarnation: str, lane: str, info: Mapping[str, Any]) -> None:
-        """The slot's worker is READY and said ``info`` about itself and its model."""
+    def worker_ready(
+        self, slot: str, incarnation: str, lane: str, info: Mapping[str, Any], model: str = ""
+    ) -> None:
+        """The slot's worker is READY and said ``info`` about itself and its model, which is asked
+        for as ``model``: "" is the service's own."""
         board = self.board
-        board.pool.add(slot, incarnation, lane, info)
-        board.quarantine.use(Runtime.from_ready(info))
-        model = info.get("model")
-        if isinstance(model, Mapping):
-            first, board.model = board.model is None, model
+        team = board.teams.get(model) or board.team(model)
+        team.pool.add(slot, incarnation, lane, info)
+        team.runtime = Runtime.from_ready(info)
+        identity = info.get("model")
+        if isinstance(identity, Mapping):
+            first, team.model = team.model is None, identity
             for request in list(board.requests.values()) if first else ():
-                try:
-                    check_model(request.body, model)
-                except ThothError as problem:
-                    board.fail(request, problem)
+                if request.kind not in MODELLED:
                     continue
-                if request.kind in MODELLED and not request.units:
-                    self._begin(request)
+                asked = request.asked_model
+                if team is board.own and asked and team.is_called(asked):
+                    # Which model that is may be known only now.
+                    board.move(request, team)
+                if request.team is team and not request.units:
+                    begin(board, request)
         pump(board)
 
     def worker_gone(
@@ -163,10 +163,11 @@ class Dispatch:
         """The process ended. With ``blame``, what it was running may have been the cause;
         ``ending`` is what is known of how it ended."""
         board = self.board
-        worker = board.pool.get(slot, incarnation)
-        if worker is None:
+        found = board.find_worker(slot, incarnation)
+        if found is None:
             return
-        board.pool.remove(slot)
+        team, worker = found
+        team.pool.remove(slot)
         for unit in list(worker.kept):
             if unit.phase is Phase.HANDED:
                 # The store may have it, but nobody could send it again: embed it elsewhere.
@@ -185,10 +186,11 @@ class Dispatch:
     def worker_message(self, now: float, slot: str, incarnation: str, message: Message) -> None:
         """``started``, ``done``, ``handed``, ``error`` or ``missing`` from a worker."""
         board = self.board
-        worker = board.pool.get(slot, incarnation)
-        if worker is None:
+        found = board.find_worker(slot, incarnation)
+        if found is None:
             board.counters["frames_late"] += 1
             return
+        team, worker = found
         worker.moved = now
         unit = board.units.get(message.id)
         if unit is None or unit.slot != slot or unit.attempt != message.attempt:
@@ -198,19 +200,19 @@ class Dispatch:
                 worker.units = [u for u in worker.units if u.id != message.id or u is unit]
                 if unit is None:
                     done = message.kind in ("done", "handed")
-                    suspects.taken_back(board, worker, message.id, done=done)
+                    suspects.taken_back(board, team, worker, message.id, done=done)
                 pump(board)
             return
         self._progressed(now, unit.request)
-        if unit is board.alone:
-            self._tried = now
+        if unit is team.alone:
+            team.trial_moved = now
         if message.kind == "missing" and unit.phase is Phase.HANDED:
             worker.kept.discard(unit)
             board.requeue(unit)
         elif unit.phase is Phase.EMBEDDING and message.kind != "started":
             worker.units.remove(unit)
-            if unit is board.alone and message.kind in ("done", "handed", "error"):
-                suspects.passed(board, worker)
+            if unit is team.alone and message.kind in ("done", "handed", "error"):
+                suspects.passed(board, team, worker)
             if message.kind == "done":
                 board.out.append(Useful(slot))
                 outcomes.unit_done(board, unit, message)
@@ -225,12 +227,13 @@ class Dispatch:
 
     def worker_beat(self, now: float, slot: str, incarnation: str, steps: int) -> None:
         """The worker's progress counter, as it said it last."""
-        worker = self.board.pool.get(slot, incarnation)
+        found = self.board.find_worker(slot, incarnation)
+        worker = found[1] if found is not None else None
         if worker is not None and worker.steps != steps:
             worker.steps, worker.moved = steps, now
 
     def _end_stalled(self, now: float) -> None:
-        for worker in self.board.pool.workers.values():
+        for worker in self.board.workers():
             if not worker.units:
                 worker.moved = None
             elif worker.moved is None:
@@ -309,28 +312,36 @@ class Dispatch:
     def availability(
         self,
         *,
-        embed: ThothError | None,
         store: ThothError | None,
-        hopeless: frozenset[str] = frozenset(),
         leaving: frozenset[str] = frozenset(),
-        failed: frozenset[str] = frozenset(),
+        staff: Mapping[str, Staff] | None = None,
     ) -> None:
-        """Why no embed worker, or no store, can be had at all; None while one is there or on its
-        way. ``hopeless`` are the lanes without a worker to come, ``leaving`` the slots whose worker
-        was told to end and gets nothing new, ``failed`` those that will have none for long."""
-        self.admission.no_embed, self.admission.no_store = embed, store
-        pool, store_line = self.board.pool, self.board.store
-        changed = (hopeless, leaving, failed) != (pool.hopeless, pool.leaving, pool.failed)
-        pool.hopeless, pool.leaving, pool.failed = hopeless, leaving, failed
-        store_line.leaving = "store" in leaving
-        if embed is not None or store is not None:
-            for request in list(self.board.requests.values()):
-                problem = self.admission.impossible(request.kind)
-                if problem is not None:
-                    self.board.fail(request, problem)
-            changed = True
+        """Why no store can be had at all; None while one is there or on its way. ``leaving`` are
+        the slots whose worker was told to end and gets nothing new. ``staff`` tells of the models
+        that have slots, by name; the service's own has some always."""
+        board, staff = self.board, staff or {}
+        self.admission.no_store = store
+        board.store.leaving = "store" in leaving
+        changed = store is not None
+        for name, team in list(board.teams.items()):
+            if name not in staff and team is not board.own and team.at_rest:
+                del board.teams[name]
+                continue
+            pool, mine = team.pool, staff.get(name, Staff())
+            state = (mine.hopeless, leaving, mine.failed)
+            changed |= state != (pool.hopeless, pool.leaving, pool.failed)
+            pool.hopeless, pool.leaving, pool.failed = state
+            changed |= mine.problem is not None
+            team.problem = mine.problem
         if changed:
-            pump(self.board)
+            for request in list(board.requests.values()):
+                problem = self.admission.impossible(request.kind, request.team)
+                if problem is not None:
+                    if problem is request.team.problem and not problem.retryable:
+                        # Who named no model is told of the collection's.
+                        problem = request.moved_for or problem
+                    board.fail(request, problem)
+            pump(board)
 
     def drain(self) -> None:
         """Admit nothing new."""
@@ -345,10 +356,11 @@ class Dispatch:
     def stood_still(self, gap: float) -> None:
         """The loop itself did not run for ``gap`` seconds (a suspended machine): nobody was late
         in that time."""
-        for lane in self._moved:
-            self._moved[lane] += gap
-        self._tried += gap
-        for worker in self.board.pool.workers.values():
+        for team in self.board.teams.values():
+            for lane in team.moved:
+                team.moved[lane] += gap
+            team.trial_moved += gap
+        for worker in self.board.workers():
             worker.moved = None
         self.board.store.moved = None
         for request in self.board.requests.values():
@@ -379,14 +391,13 @@ class Dispatch:
     def _waits_for_start(self, request: Request) -> bool:
         if request.needs_store and not self.board.store.up:
             return True
-        if self.board.pool.host_is_away and request.suspected:
+        pool = request.team.pool
+        if pool.host_is_away and request.suspected:
             return True
-        return request.kind in MODELLED and not self.board.pool.serves(
-            interactive=request.interactive
-        )
+        return request.kind in MODELLED and not pool.serves(interactive=request.interactive)
 
     def _progressed(self, now: float, request: Request) -> None:
-        request.progressed = self._moved[request.interactive] = now
+        request.progressed = request.team.moved[request.interactive] = now
 
     def _is_silent(self, request: Request, now: float) -> bool:
         silence = self.limits.silence
@@ -400,38 +411,20 @@ class Dispatch:
             request.progressed = now
         elif late and request.only_waits:
             # It moves on with those before it.
-            request.progressed = max(request.progressed, self._moved[request.interactive])
+            request.progressed = max(request.progressed, request.team.moved[request.interactive])
         elif request.suspected:
-            request.progressed = max(request.progressed, self._tried)
+            request.progressed = max(request.progressed, request.team.trial_moved)
         return now - request.progressed >= silence
 
     def _is_worked_for(self, request: Request) -> bool:
         """An embed worker that has not been found to hang has something of it, or something before
         it."""
-        going = {w.slot for w in self.board.pool.workers.values() if w.units and not w.stalled}
+        workers = request.team.pool.workers.values()
+        going = {w.slot for w in workers if w.units and not w.stalled}
         return bool(going) and any(
             unit.slot in going if unit.phase is Phase.EMBEDDING else unit.phase is Phase.QUEUED
             for unit in request.units
         )
-
-    def _begin(self, request: Request) -> None:
-        """Start what can be started, and the rest once the model is known."""
-        board = self.board
-        if request.kind in EMBEDDED and board.model is not None:
-            suspects.compare(board, request)
-        if request.kind == "begin_reembed":
-            if board.model is not None:
-                board.ask(request, request.kind, {**request.body, "model": board.model})
-        elif request.kind in READS | WRITES:
-            board.ask(request, request.kind, dict(request.body), request.buffers)
-        elif board.model is None and (request.kind != "embed" or request.left == 0):
-            return
-        elif request.left == 0:
-            endings.settle(board, request)
-        elif request.kind == "add":
-            outcomes.look_up(board, request)
-        else:
-            board.make_units(request, endings.open_items(request))
 
 
 def _store_keeps_dying(times: int) -> WorkerFailed:

@@ -19,12 +19,13 @@ def open_items(request: Request) -> list[int]:
 def finish_texts(board: Board, request: Request) -> None:
     """All texts of an ``embed`` or ``add`` have their outcome."""
     if request.kind == "embed":
-        model = board.model or {}
+        model = request.team.model or {}
         board.finish(
             request,
             {
                 "model": model.get("name"),
                 "dimension": model.get("dimension"),
+                "identity": dict(model),
                 "windowed": request.windowed,
                 "tokens": request.tokens,
                 "errors": request.report()["errors"],

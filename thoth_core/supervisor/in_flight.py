@@ -15,8 +15,9 @@ UNITS, CALLS, HASHES = 16, 64, 64
 def held_by(board: Board, slot: str, incarnation: str) -> dict[str, Any]:
     """``units`` that an embed worker was given, the one that it ran first; ``calls`` that the store
     was asked; ``handed``: units whose vectors wait for the store's answer."""
-    worker = board.pool.get(slot, incarnation)
-    if worker is not None:
+    found = board.find_worker(slot, incarnation)
+    if found is not None:
+        worker = found[1]
         units = [_unit(unit, running=place == 0) for place, unit in enumerate(worker.units)]
         return {"units": units[:UNITS], "calls": [], "handed": len(worker.kept)}
     if incarnation and incarnation == board.store.incarnation:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from thoth_core.errors import ThothError, from_dict
-from thoth_core.ids import text_hash
 from thoth_core.supervisor.assign import send_again
+from thoth_core.supervisor.begin import follow
 from thoth_core.supervisor.board import Board, ToClient
 from thoth_core.supervisor.endings import finish_query, finish_texts, open_items, settle
 from thoth_core.supervisor.pool import Worker
-from thoth_core.supervisor.requests import Call, Phase, Request, Unit, staged
+from thoth_core.supervisor.requests import Call, Phase, Request, Unit
 from thoth_core.wire import Message
 
 #: A unit that its worker refuses for a passing reason is tried so often.
@@ -88,7 +88,7 @@ def unit_stored(board: Board, unit: Unit, message: Message) -> None:
     """The store answered a handed unit."""
     request = unit.request
     if message.kind == "error":
-        board.fail(request, from_dict(message.body))
+        _refused(board, request, from_dict(message.body))
         return
     if request.kind == "query":
         finish_query(board, request, message.body, message.buffers, unit.indices)
@@ -109,7 +109,7 @@ def call_answered(board: Board, call: Call, message: Message) -> None:
     """The store answered a call of ours."""
     request = call.request
     if message.kind == "error":
-        board.fail(request, from_dict(message.body))
+        _refused(board, request, from_dict(message.body))
     elif call.kind == "have":
         _looked_up(board, request, message.body)
     elif call.kind == "remember":
@@ -118,19 +118,9 @@ def call_answered(board: Board, call: Call, message: Message) -> None:
         board.finish(request, message.body, message.buffers)
 
 
-def look_up(board: Board, request: Request) -> None:
-    """Ask the store which items of an ``add`` it lacks."""
-    items = open_items(request)
-    texts, ids = request.body["texts"], request.body["ids"]
-    metadatas = request.body.get("metadatas") or [None] * len(texts)
-    body = {
-        "collection": request.body["collection"],
-        "ids": [ids[i] for i in items],
-        "hashes": [text_hash(texts[i]) for i in items],
-        "metadatas": [metadatas[i] for i in items],
-        "model": board.model,
-    } | staged(request.body)
-    board.ask(request, "have", body)
+def _refused(board: Board, request: Request, problem: ThothError) -> None:
+    if not follow(board, request, problem):
+        board.fail(request, problem)
 
 
 def _looked_up(board: Board, request: Request, body: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from thoth_core.errors import ThothError
 from thoth_core.supervisor.requests import Unit
 
 
@@ -39,6 +40,16 @@ class Worker:
     @property
     def free(self) -> int:
         return self.credit - len(self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Who of a model's workers can be had: ``problem`` is why none can be at all; ``hopeless`` are
+    the lanes without a worker to come, ``failed`` the slots that will have none for long."""
+
+    problem: ThothError | None = None
+    hopeless: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
 
 
 class Pool:

@@ -142,47 +142,38 @@ class Quarantine:
     def __init__(self, entries: Iterable[Entry] = (), *, most: int = MAX_ENTRIES) -> None:
         self._most = most
         self._entries: dict[str, Entry] = {}
-        self._runtime = Runtime()
-        #: How many entries for the present runtime have texts of that length: so most texts need
-        #: not be hashed to see that they are not here.
-        self._lengths: Counter[int] = Counter()
+        #: How many entries for each runtime have texts of that length: so most texts need not be
+        #: hashed to see that they are not here.
+        self._lengths: dict[Runtime, Counter[int]] = {}
         for entry in sorted(entries, key=lambda e: e.at):
             self._put(entry)
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    @property
-    def in_force(self) -> bool:
-        """Whether there is a text that would be refused now."""
-        return bool(self._lengths)
+    def bars(self, runtime: Runtime) -> bool:
+        """Whether there is a text that is refused where ``runtime`` embeds."""
+        return runtime in self._lengths
 
     def entries(self) -> list[Entry]:
         return list(self._entries.values())
 
-    def use(self, runtime: Runtime) -> None:
-        """From now on ``runtime`` embeds."""
-        if runtime != self._runtime:
-            self._runtime = runtime
-            mine = (e.characters for e in self._entries.values() if e.runtime == runtime)
-            self._lengths = Counter(mine)
-
-    def find(self, text: str) -> Entry | None:
-        """The entry of ``text`` for the present runtime."""
-        if len(text) not in self._lengths:
+    def find(self, text: str, runtime: Runtime) -> Entry | None:
+        """The entry of ``text`` where ``runtime`` embeds."""
+        if len(text) not in self._lengths.get(runtime, ()):
             return None
-        return self._entries.get(make_key(text_hash(text), self._runtime))
+        return self._entries.get(make_key(text_hash(text), runtime))
 
-    def refuse(self, text: str) -> Entry | None:
+    def refuse(self, text: str, runtime: Runtime) -> Entry | None:
         """As :meth:`find`, and counted."""
-        entry = self.find(text)
+        entry = self.find(text, runtime)
         if entry is not None:
             entry = self._entries[entry.key] = replace(entry, refused=entry.refused + 1)
         return entry
 
-    def add(self, text: str, deaths: int, ending: Ending) -> Entry:
+    def add(self, text: str, runtime: Runtime, deaths: int, ending: Ending) -> Entry:
         """``text`` ended its worker ``deaths`` times, the last time so."""
-        runtime, digest = self._runtime, text_hash(text)
+        digest = text_hash(text)
         key = make_key(digest, runtime)
         self.remove([key])
         entry = Entry(
@@ -225,17 +216,18 @@ class Quarantine:
         """Take these out; those that were there."""
         gone = [entry for key in keys if (entry := self._entries.pop(key, None)) is not None]
         for entry in gone:
-            if entry.runtime == self._runtime:
-                self._lengths[entry.characters] -= 1
-                if not self._lengths[entry.characters]:
-                    del self._lengths[entry.characters]
+            lengths = self._lengths[entry.runtime]
+            lengths[entry.characters] -= 1
+            if not lengths[entry.characters]:
+                del lengths[entry.characters]
+            if not lengths:
+                del self._lengths[entry.runtime]
         return gone
 
     def _put(self, entry: Entry) -> None:
         self.remove([entry.key])
         self._entries[entry.key] = entry
-        if entry.runtime == self._runtime:
-            self._lengths[entry.characters] += 1
+        self._lengths.setdefault(entry.runtime, Counter())[entry.characters] += 1
         while len(self._entries) > self._most:
             self.remove([next(iter(self._entries))])
 

@@ -52,6 +52,7 @@ class Seen:
     life: int = 0
     ready_since: float = 0.0
     memory: int | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ def _held_by(seen: Seen, crew: Sequence[Seen]) -> str:
     if seen.role == "store":
         return ""
     others = [each for each in crew if each.role == "embed" and each.name != seen.name]
+    others = [each for each in others if each.model == seen.model]
     lane = [each for each in others if each.lane == seen.lane]
     # A lane with one worker is served by the other lane meanwhile, or waits the moment.
     serves = lane or others

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from thoth_core.errors import InvalidInput, ModelNotRunning, ProtocolError, RequestTooLarge
+from thoth_core.errors import InvalidInput, ProtocolError, RequestTooLarge, ThothError
 from thoth_core.validation import check_texts
 from thoth_core.wire import MAX_TEXTS, Buffer, Message
+
+if TYPE_CHECKING:
+    from thoth_core.supervisor.team import Team
 
 #: Requests that the store answers by itself; dispatch only orders and repeats them.
 READS = frozenset(
@@ -54,7 +56,7 @@ WRITES = frozenset(
 LONG = frozenset({"verify", "compact"})
 #: Requests whose texts an embed worker turns into vectors first.
 EMBEDDED = frozenset({"embed", "add", "query"})
-#: Requests for which nothing can be done before the identity of the running model is known.
+#: Requests for which nothing can be done before the identity of their model is known.
 MODELLED = EMBEDDED | {"begin_reembed"}
 KINDS = READS | WRITES | EMBEDDED
 
@@ -105,6 +107,8 @@ class Request:
     number: int
     progressed: float
     deadline: float | None
+    #: Those who embed its texts.
+    team: Team
     #: Which sending of the request its client is known by: it counts them.
     attempt: int = 0
     #: Its place among the bulk requests; grows each time that it had its turn.
@@ -116,6 +120,10 @@ class Request:
     #: Items without an outcome yet.
     left: int = 0
     errors: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    #: Those of them that it had when it was admitted.
+    refused: tuple[tuple[int, dict[str, Any]], ...] = ()
+    #: Why it left the service's own model for that of its collection.
+    moved_for: ThothError | None = None
     superseded: list[int] = field(default_factory=list)
     embedded: int = 0
     reused: int = 0
@@ -135,6 +143,11 @@ class Request:
     @property
     def needs_store(self) -> bool:
         return self.kind != "embed"
+
+    @property
+    def asked_model(self) -> str:
+        """The model that its caller wants; "" if any will do."""
+        return asked_model(self.body)
 
     @property
     def only_waits(self) -> bool:
@@ -169,6 +182,8 @@ class Unit:
     id: str
     request: Request
     items: list[int]
+    #: The request's, when the unit was formed.
+    team: Team
     attempt: int = 0
     phase: Phase = Phase.QUEUED
     slot: str = ""
@@ -286,20 +301,15 @@ def check(message: Message, max_chars: int) -> list[tuple[int, dict[str, Any]]]:
     return [(index, error.to_dict()) for index, error in check_texts(texts, max_chars)]
 
 
-def check_model(body: Mapping[str, Any], running: Mapping[str, Any] | None) -> None:
-    """:class:`ModelNotRunning` if the request names another model than the one that runs; nothing
-    while none is known."""
+def asked_model(body: Mapping[str, Any]) -> str:
+    """The model that the request names; "" if it names none."""
     wanted = body.get("model")
-    if not isinstance(wanted, str) or not wanted or running is None:
-        return
-    name = str(running.get("name"))
-    if wanted.removeprefix(_PREFIX) != name.removeprefix(_PREFIX):
-        raise ModelNotRunning(
-            f"the service runs {name}, the call asks for {wanted}",
-            cause="a data directory has one service, and that service one model",
-            fix=f"thoth-supervisor stop --if-running; RAG_EMBEDDING_MODEL={shlex.quote(wanted)} "
-            "thoth-supervisor start",
-        )
+    return wanted if isinstance(wanted, str) else ""
+
+
+def plain_name(model: str) -> str:
+    """The model's name without the organisation that is meant where none is named."""
+    return model.removeprefix(_PREFIX)
 
 
 def staged(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from thoth_core.supervisor.notify import Notifier
 from thoth_core.supervisor.premises import Premises, is_gone
 from thoth_core.supervisor.processes import Child
 from thoth_core.supervisor.quarantine_file import QuarantineFile
+from thoth_core.supervisor.recycling import MB
 from thoth_core.supervisor.slots import Policy
+from thoth_core.supervisor.staffing import Staffing
 from thoth_core.supervisor.switchboard import Switchboard
 from thoth_core.wire import Frame, Message, encode, error_message
 
@@ -65,8 +67,10 @@ class Service:
                 queue_bytes=settings.queue_mb * 1024 * 1024,
                 max_text_chars=settings.max_text_chars,
                 unit_timeout=settings.unit_timeout + TIMER_GRACE,
+                other_models=settings.models_memory_mb > 0,
             ),
             self._quarantine.quarantine,
+            settings.embedding_model,
         )
         self._idle_exit = idle_exit
         self._started = self._turned = time.monotonic()
@@ -100,7 +104,10 @@ class Service:
             unwatch=self._lines.unwatch,
             policy=policy,
         )
-        self._joint = Joint(self.crew, self.dispatch)
+        staffing = Staffing(
+            settings.models_memory_mb * MB, settings.embed_workers, settings.model_idle
+        )
+        self._joint = Joint(self.crew, self.dispatch, staffing)
         self._desk = Desk(
             settings, self.id, self._started, self.dispatch, self.crew, self._quarantine
         )
@@ -232,7 +239,7 @@ class Service:
             self.dispatch.give_up(ServiceStopping("the service stopped before this was done"))
 
     def _tell_dispatch(self, now: float) -> None:
-        self._joint.tell_availability()
+        self._joint.tell_availability(now)
         self._carry_out(now)
 
     def _watch_the_start(self, now: float) -> None:

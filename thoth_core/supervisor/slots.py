@@ -116,10 +116,17 @@ class Slot:
         lane: Lane,
         chance: Callable[[], float],
         policy: Policy | None = None,
+        *,
+        model: str = "",
+        on_demand: bool = False,
     ) -> None:
         self.name = name
         self.role: Role = role
         self.lane: Lane = lane
+        #: Of an embed worker: what its model is asked for by.
+        self.model = model
+        #: It is there for another model than the service's own, until nobody asks for that.
+        self.on_demand = on_demand
         self.state = State.BACKOFF
         #: Where it was when its end began.
         self.before_stopping = State.BACKOFF
@@ -152,6 +159,11 @@ class Slot:
     def hopeless(self) -> bool:
         """No worker is here and none is on its way soon."""
         return self.state in (State.FAILED, State.STOPPED)
+
+    @property
+    def stopped(self) -> bool:
+        """It was ended for good, or is being ended."""
+        return self._for_good
 
     @property
     def ending(self) -> str:

@@ -20,6 +20,7 @@ def worker_status(
         "name": slot.name,
         "role": slot.role,
         "lane": slot.lane or None,
+        "model": slot.model or None,
         "pid": pid,
         # A slot that was stopped for good is being ended with the service.
         "state": "STOPPING" if slot.state is State.STOPPED else state,

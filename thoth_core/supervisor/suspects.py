@@ -21,6 +21,7 @@ from thoth_core.supervisor.endings import settle
 from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.quarantine import Ending
 from thoth_core.supervisor.requests import Case, Phase, Request, Unit
+from thoth_core.supervisor.team import Team
 
 #: A text that ends its worker so often while it runs alone is not tried again.
 POISON_DEATHS = 2
@@ -37,11 +38,12 @@ GOOD_TEXT = "This text is known to be good."
 def compare(board: Board, request: Request) -> None:
     """Refuse the texts of a new request that are in quarantine."""
     request.compared = board.verdicts
-    if not board.quarantine.in_force:
+    runtime = request.team.runtime
+    if not board.quarantine.bars(runtime):
         return
     refused = {index for index, _ in request.errors}
     for index, text in enumerate(request.body["texts"]):
-        if index not in refused and (entry := board.quarantine.refuse(text)) is not None:
+        if index not in refused and (entry := board.quarantine.refuse(text, runtime)) is not None:
             board.counters["texts_barred"] += 1
             request.errors.append((index, entry.problem(index).to_dict()))
             request.left -= 1
@@ -54,10 +56,10 @@ def may_run(board: Board, unit: Unit) -> bool:
     poison: dict[int, PoisonInput] = {}
     held: dict[int, Case] = {}
     for item in unit.items:
-        if (case := board.cases.get(texts[item])) is not None:
+        if (case := unit.team.cases.get(texts[item])) is not None:
             held[item] = case
         elif request.compared != board.verdicts:
-            entry = board.quarantine.refuse(texts[item])
+            entry = board.quarantine.refuse(texts[item], unit.team.runtime)
             if entry is not None:
                 board.counters["texts_barred"] += 1
                 poison[item] = entry.problem(item)
@@ -78,9 +80,10 @@ def may_run(board: Board, unit: Unit) -> bool:
 
 def forsake(board: Board) -> None:
     """Nobody will send these texts again: cases without a caller are given up."""
-    for case in list(board.cases.values()):
-        if not case.waiting and case is not board.tried:
-            del board.cases[case.text]
+    for team in board.teams.values():
+        for case in list(team.cases.values()):
+            if not case.waiting and case is not team.tried:
+                del team.cases[case.text]
 
 
 # -- deaths ---------------------------------------------------------------------------------------
@@ -88,11 +91,12 @@ def forsake(board: Board) -> None:
 
 def blamed(board: Board, unit: Unit, ending: Ending) -> None:
     """A worker ended of itself while it ran ``unit``."""
-    if unit is not board.alone:
+    team = unit.team
+    if unit is not team.alone:
         if not unit.request.own:
             _suspect(board, unit)
         return
-    case, board.alone, board.tried = board.tried, None, None
+    case, team.alone, team.tried = team.tried, None, None
     if unit.phase is Phase.EMBEDDING:
         board.requeue(unit)
     if case is None:
@@ -100,21 +104,22 @@ def blamed(board: Board, unit: Unit, ending: Ending) -> None:
         return
     case.deaths += 1
     if case.deaths >= POISON_DEATHS:
-        _condemn(board, case, ending)
+        _condemn(board, team, case, ending)
 
 
 def killed(board: Board, unit: Unit) -> None:
     """A worker was ended, by us or from outside, while it ran ``unit``. That says nothing of it."""
-    case = board.tried if unit is board.alone else None
-    if unit is board.alone:
-        board.alone = board.tried = None
+    team = unit.team
+    case = team.tried if unit is team.alone else None
+    if unit is team.alone:
+        team.alone = team.tried = None
     if unit.phase is Phase.EMBEDDING:
         board.requeue(unit)
     if case is not None:
         case.kills += 1
         if case.kills >= MOST_KILLS and not case.waiting:
             # Nobody asks any more, and it might go on so for ever.
-            board.cases.pop(case.text, None)
+            team.cases.pop(case.text, None)
     for each in [unit] if case is None else list(case.waiting):
         each.kills += 1
         if each.kills >= MOST_KILLS:
@@ -131,8 +136,8 @@ def _suspect(board: Board, unit: Unit) -> None:
         # Its caller has gone. The next one with the same text must not pay for it again.
         parts = []
         for item in unit.items:
-            if board.quarantine.find(texts[item]) is None:
-                _open_case(board, texts[item], purpose)
+            if board.quarantine.find(texts[item], unit.team.runtime) is None:
+                _open_case(unit.team, texts[item], purpose)
     elif unit.deaths >= UNIT_DEATHS:
         _refuse(board, unit, {item: _not_together(item, unit.deaths) for item in unit.items})
         return
@@ -141,24 +146,25 @@ def _suspect(board: Board, unit: Unit) -> None:
         board.drop_unit(unit)
     for part in parts:
         # It may have run since before the verdict on one of them.
-        found = ((item, board.quarantine.find(texts[item])) for item in part.items)
+        find, runtime = board.quarantine.find, part.team.runtime
+        found = ((item, find(texts[item], runtime)) for item in part.items)
         poison = {item: entry.problem(item) for item, entry in found if entry is not None}
         if _refuse(board, part, poison):
             board.counters["units_retried"] += 1
-            _hold(part, [_open_case(board, texts[item], purpose) for item in part.items])
+            _hold(part, [_open_case(part.team, texts[item], purpose) for item in part.items])
             board.queue(part)
-    _take_back(board)
+    _take_back(board, unit.team)
 
 
-def _take_back(board: Board) -> None:
+def _take_back(board: Board, team: Team) -> None:
     """What workers hold and do not run yet is not to end them too."""
-    for worker in board.pool.workers.values():
+    for worker in team.pool.workers.values():
         for unit in worker.units[1:]:
             texts = unit.request.body["texts"]
             if (
                 unit.phase is Phase.EMBEDDING
                 and unit.early is None
-                and any(texts[item] in board.cases for item in unit.items)
+                and any(texts[item] in team.cases for item in unit.items)
             ):
                 again = board.new_unit(unit.request, unit.items, unit.deaths)
                 board.drop_unit(unit)
@@ -169,47 +175,47 @@ def _take_back(board: Board) -> None:
 # -- trials ---------------------------------------------------------------------------------------
 
 
-def next_trial(board: Board, host: Worker, *, store: bool) -> Unit:
+def next_trial(board: Board, team: Team, host: Worker, *, store: bool) -> Unit:
     """The unit that is to run alone in ``host``; ``store`` says whether the store takes work. There
     is a case."""
-    case = next(iter(board.cases.values()))
-    if case.deaths and board.vouched != host.incarnation:
-        board.tried = None
-        return _own_unit(board, GOOD_TEXT, None)
-    board.tried = case
+    case = next(iter(team.cases.values()))
+    if case.deaths and team.vouched != host.incarnation:
+        team.tried = None
+        return _own_unit(board, team, GOOD_TEXT, None)
+    team.tried = case
     for unit in case.waiting:
         if len(unit.items) == 1 and (store or not unit.request.needs_store):
             return unit
     # Nobody waits any more, or not with this text alone, or what waits needs the store.
-    return _own_unit(board, case.text, case.purpose)
+    return _own_unit(board, team, case.text, case.purpose)
 
 
-def passed(board: Board, worker: Worker) -> None:
+def passed(board: Board, team: Team, worker: Worker) -> None:
     """What ran alone was answered, whatever the answer: the worker lives."""
-    case, board.alone, board.tried = board.tried, None, None
+    case, team.alone, team.tried = team.tried, None, None
     if case is None:
-        board.vouched = worker.incarnation
+        team.vouched = worker.incarnation
         return
-    board.cases.pop(case.text, None)
+    team.cases.pop(case.text, None)
     for unit in case.waiting:
         unit.cases.remove(case)
         if unit.phase is Phase.QUEUED and not unit.cases:
             board.queue(unit, front=True)
 
 
-def taken_back(board: Board, worker: Worker, id: str, *, done: bool) -> None:
+def taken_back(board: Board, team: Team, worker: Worker, id: str, *, done: bool) -> None:
     """A worker answered a unit of a call that was given up meanwhile."""
-    if board.alone is not None and board.alone.id == id:
+    if team.alone is not None and team.alone.id == id:
         if done:
-            passed(board, worker)
+            passed(board, team, worker)
         else:
             # It may not have begun.
-            board.alone = board.tried = None
+            team.alone = team.tried = None
 
 
-def _condemn(board: Board, case: Case, ending: Ending) -> None:
-    board.cases.pop(case.text, None)
-    entry = board.quarantine.add(case.text, case.deaths, ending)
+def _condemn(board: Board, team: Team, case: Case, ending: Ending) -> None:
+    team.cases.pop(case.text, None)
+    entry = board.quarantine.add(case.text, team.runtime, case.deaths, ending)
     board.verdicts += 1
     board.counters["texts_poisoned"] += 1
     # Before the callers hear of it, so that it is on the disk by then.
@@ -245,19 +251,19 @@ def _hold(unit: Unit, cases: Iterable[Case]) -> None:
             case.waiting[unit] = None
 
 
-def _open_case(board: Board, text: str, purpose: Any) -> Case:
-    case = board.cases.get(text)
+def _open_case(team: Team, text: str, purpose: Any) -> Case:
+    case = team.cases.get(text)
     if case is None:
-        while len(board.cases) >= MAX_CASES:
-            forsaken = (c for c in board.cases.values() if not c.waiting and c is not board.tried)
+        while len(team.cases) >= MAX_CASES:
+            forsaken = (c for c in team.cases.values() if not c.waiting and c is not team.tried)
             if (oldest := next(forsaken, None)) is None:
                 break
-            del board.cases[oldest.text]
-        case = board.cases[text] = Case(text, purpose)
+            del team.cases[oldest.text]
+        case = team.cases[text] = Case(text, purpose)
     return case
 
 
-def _own_unit(board: Board, text: str, purpose: Any) -> Unit:
+def _own_unit(board: Board, team: Team, text: str, purpose: Any) -> Unit:
     request = Request(
         id="",
         client=b"",
@@ -269,6 +275,7 @@ def _own_unit(board: Board, text: str, purpose: Any) -> Unit:
         number=0,
         progressed=0.0,
         deadline=None,
+        team=team,
         own=True,
     )
     return board.new_unit(request, [0])
