@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from thoth_core.death_reports import KEPT, read_reports, write_report
 from thoth_core.ids import text_hash
 from thoth_core.runtimes import loaded_runtimes, runtimes_in
 from thoth_core.supervisor.board import ToWorker
-from thoth_core.supervisor.death_report import Facts, death_report, is_planned, report_id
+from thoth_core.supervisor.death_report import (
+    Facts,
+    death_report,
+    is_planned,
+    report_id,
+    told_already,
+)
 from thoth_core.supervisor.dispatch import Dispatch
 from thoth_core.supervisor.in_flight import HASHES, held_by
 from thoth_core.supervisor.slots import Exit, Slot, State
@@ -199,3 +206,19 @@ def test_the_thread_and_matrix_libraries_are_found_by_their_files() -> None:
     ]
     assert isinstance(loaded_runtimes(), list)
     assert loaded_runtimes(Path("/nowhere")) == []
+
+
+def test_a_slot_that_was_given_up_is_told_of_once_as_long_as_it_ends_in_the_same_way() -> None:
+    slot, told = slot_in(State.STARTING), []
+    for number in range(8):
+        exit = CRASH if number != 6 else replace(CRASH, signal="SIGABRT", reason="ended by SIGABRT")
+        known = told_already(slot, exit)
+        told.append(known)
+        slot.died(100.0 * number, replace(exit, report=known or f"report {number}"))
+        slot.tick(100.0 * number + 60)
+        slot.spawned(100.0 * number + 60)
+    # Five deaths are what it takes; the seventh is another one, and so is what follows it.
+    assert told == ["", "", "", "", "", "report 4", "", ""]
+    # What has worked in between is no such slot.
+    slot.useful()
+    assert told_already(slot, CRASH) == ""

@@ -40,6 +40,16 @@ def is_planned(slot: Slot, exit: Exit, *, stalled: bool) -> bool:
     return bool(slot.ending) and not stalled and exit.signal in ASKED_FOR
 
 
+def told_already(slot: Slot, exit: Exit) -> str:
+    """The id of the report of the slot's last death, if that was the same: of a slot that was given
+    up and is only tried now and then. Else it would crowd out all other reports within an hour."""
+    last = slot.last_exit
+    if last is None or slot.deaths < slot.policy.deaths:
+        return ""
+    same = (exit.reason, exit.signal, exit.code) == (last.reason, last.signal, last.code)
+    return last.report if same else ""
+
+
 def report_id(wall: float, incarnation: str) -> str:
     """Sorts by time; no two processes have the same."""
     moment = datetime.fromtimestamp(wall, UTC)

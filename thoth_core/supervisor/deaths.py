@@ -19,6 +19,7 @@ from thoth_core.supervisor.death_report import (
     index_report,
     is_planned,
     report_id,
+    told_already,
 )
 from thoth_core.supervisor.memory_kills import MemoryKills
 from thoth_core.supervisor.processes import Child, describe_exit
@@ -63,6 +64,8 @@ class Deaths:
         known, self._failures[slot.name] = self._failures.get(slot.name), failure
         if failure is not None and failure == known:
             return ""
+        if told := told_already(slot, exit):
+            return told
         facts = Facts(
             pid=child.pid,
             incarnation=child.incarnation,
