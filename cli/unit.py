@@ -23,6 +23,23 @@ NAME = "thoth.service"
 WATCHDOG = 30
 #: Seconds between an end and the next start. Not shorter: what is wrong may stay so for days.
 RESTART = 5
+#: Besides settings: what of the environment says where workers find models and libraries, and how
+#: they use the machine. None of it is secret.
+PLACES = (
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+    "HUGGINGFACE_HUB_CACHE",
+    "LD_LIBRARY_PATH",
+    "SENTENCE_TRANSFORMERS_HOME",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TIKTOKEN_CACHE_DIR",
+    "TRANSFORMERS_CACHE",
+    "TRANSFORMERS_OFFLINE",
+    "XDG_CACHE_HOME",
+)
 #: Seconds beyond the drains of a stop, for what comes between and after them.
 SLACK = 30
 
@@ -63,7 +80,8 @@ def unit(options: Options) -> None:
     """
     settings = options.settings()
     found = found_by_itself()
-    text = unit_text(settings, to_be_told(settings, found), start_command())
+    given = to_be_told(settings, found) | places(os.environ)
+    text = unit_text(settings, given, start_command())
     steps = install_steps()
     if options.output.json:
         options.output.document({"name": NAME, "unit": text, "install": steps})
@@ -122,6 +140,11 @@ def to_be_told(settings: Settings, found: Settings) -> dict[str, str]:
         for spec in SPECS
         if not spec.secret and wanted[spec.field] != there[spec.field]
     }
+
+
+def places(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of ``environ`` the workers need to find what they find here."""
+    return {name: environ[name] for name in PLACES if environ.get(name)}
 
 
 def start_command() -> list[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
-from cli.unit import found_by_itself, quoted, start_command, to_be_told, unit_text
+from cli.unit import PLACES, found_by_itself, quoted, start_command, to_be_told, unit_text
 from thoth_core.errors import SettingsError
 from thoth_core.settings import Settings
+from thoth_core.supervisor.environment import child_environment
 from thoth_core.supervisor.slots import Policy
 
 
@@ -73,6 +75,22 @@ def test_what_the_files_of_the_user_say_is_left_to_them(tmp_path: Path) -> None:
     (config / "thoth.toml").write_text("thoth_queue_mb = 99\n")
     assert "THOTH_QUEUE_MB" not in made(tmp_path)
     (tmp_path / "thoth.toml").unlink(missing_ok=True)
+
+
+def test_workers_find_the_models_and_libraries_that_they_find_here() -> None:
+    given = {"HF_HOME": "/data/my models", "HF_HUB_OFFLINE": "1", "LD_LIBRARY_PATH": ""}
+    secret = {"HF_TOKEN": "hf_0123456789", "HTTPS_PROXY": "http://me:word@proxy"}
+    environ = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]} | given | secret
+    command = [sys.executable, "-m", "cli.supervisor", "unit"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, env=environ).stdout
+    environment = parsed(text)["Environment"]
+    assert '"HF_HOME=/data/my models"' in environment
+    assert "HF_HUB_OFFLINE=1" in environment
+    assert "LD_LIBRARY_PATH" not in text
+    assert "0123456789" not in text and "word" not in text
+    # The workers do get them.
+    passed = child_environment(dict.fromkeys(PLACES, "x"))
+    assert set(PLACES) <= set(passed)
 
 
 @pytest.mark.parametrize(
