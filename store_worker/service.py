@@ -137,11 +137,13 @@ class Service:
         self._writes: deque[Message] = deque()
         #: Id and attempt of what was taken and is not answered yet.
         self._in_hand: set[tuple[str, int]] = set()
+        #: Of these, what takes longer, and its kind.
+        self._long: dict[tuple[str, int], str] = {}
         self._dropped = 0
         store.ledger.tell_progress(channel.progress)
         store.keeper.when_ended.append(self._report_death)
         self._active_at = time.monotonic()
-        self._told_at, self._told = float("-inf"), ("", False)
+        self._told_at, self._told = float("-inf"), ("", False, "")
 
     def run(self) -> None:
         """Until "stop", or "drain" and nothing is left."""
@@ -187,11 +189,19 @@ class Service:
     def _tell(self) -> None:
         """Have the beats tell how index and ledger stand."""
         now, keeper = time.monotonic(), self._store.keeper
-        state = keeper.state, keeper.behind == 0
+        state = keeper.state, keeper.behind == 0, self._engaged
         if now >= self._told_at + TELL_SECONDS or state != self._told:
             self._told_at, self._told = now, state
             self._channel.vitals["chunks"] = ledger_queries.seen(self._store.ledger)
             self._channel.vitals.update(keeper.status())
+            self._channel.vitals["engaged"] = self._engaged
+
+    @property
+    def _engaged(self) -> str:
+        """What would have to begin anew if this store ended now; empty for nothing. No drain waits
+        for it: whoever may choose the time, does."""
+        kinds = {*self._long.values(), *(["export"] if self._store.snapshots else [])}
+        return ", ".join(sorted(kinds))
 
     def _report_death(self, died: Died) -> None:
         """Have the supervisor, which alone writes reports, keep one of the index process."""
@@ -267,6 +277,7 @@ class Service:
             else:
                 self._answer(message, report)
 
+        self._long[message.id, message.attempt] = message.kind
         if message.kind == "verify":
             self._store.keeper.verify(answer)
         else:
@@ -324,18 +335,22 @@ class Service:
 
     # -- answers ------------------------------------------------------------------------------
 
+    def _done(self, message: Message) -> None:
+        self._in_hand.discard((message.id, message.attempt))
+        self._long.pop((message.id, message.attempt), None)
+
     def _answer(
         self, message: Message, body: Mapping[str, Any], buffers: tuple[Buffer, ...] = ()
     ) -> None:
         incarnation = self._channel.incarnation
-        self._in_hand.discard((message.id, message.attempt))
+        self._done(message)
         self._channel.send(
             Message("result", message.id, message.attempt, incarnation, body=body, buffers=buffers)
         )
 
     def _refuse(self, message: Message, problem: ThothError) -> None:
         incarnation = self._channel.incarnation
-        self._in_hand.discard((message.id, message.attempt))
+        self._done(message)
         self._channel.send(
             Message("error", message.id, message.attempt, incarnation, body=problem.to_dict())
         )

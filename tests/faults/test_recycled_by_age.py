@@ -78,6 +78,37 @@ def test_each_is_replaced_in_turn_and_every_call_is_answered(make_service: Make)
         assert {row.id: row.text for row in thoth.get(limit=None)} == added
 
 
+def test_a_store_that_is_due_is_not_replaced_in_the_middle_of_an_export(make_service: Make) -> None:
+    service = make_service(THOTH_WORKER_MAX_AGE="6").start()
+    vectors = np.random.default_rng(1).normal(size=(1200, 32)).astype(np.float32)
+    #: The store's process, from when it was due on.
+    pids: list[int] = []
+
+    def hold(done: int, total: int) -> None:
+        """Stop in the middle until the store is due, and is waited for."""
+        pid = service.pid("store")
+
+        def due_or_gone() -> dict[str, Any] | None:
+            store = service.worker("store")
+            waits = "waits for the end of its export" in str(store["recycling"])
+            # Another, if it was due before the export had begun.
+            return store if waits or store["pid"] != pid else None
+
+        middle = 0 < done < total
+        if pids or (middle and wait_for(due_or_gone, 60, "the store is due")["pid"] == pid):
+            pids.append(pid)
+
+    with service.client() as thoth:
+        thoth.upsert([f"i{i}" for i in range(len(vectors))], vectors, collection="notes")
+        report = thoth.export(service.root / "x.zip", on_progress=hold)
+        assert report.chunks == len(vectors)
+    assert len(pids) > 1
+    assert len(set(pids)) == 1
+    # As soon as that is over.
+    service.ready_again("store", pids[0])
+    assert service.worker("store")["last_exit"]["reason"].startswith("recycled: age ")
+
+
 #: The service as it is, but with a drain and a ladder that are as short beside THOTH_UNIT_TIMEOUT=6
 #: as the defaults are beside 120.
 SHORT_DRAIN = """

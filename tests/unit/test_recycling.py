@@ -83,6 +83,26 @@ def test_only_one_at_a_time_and_the_largest_first() -> None:
     assert len(recycled(rule.look(1002.0, seen))) == 1
 
 
+def test_one_that_is_at_something_long_is_waited_for_and_not_for_ever() -> None:
+    rule = Recycling(Bounds(700 * MB, 500.0), replace(PAUSES, engaged=100.0))
+    busy = crew(store=BIG | {"engaged": "export, verify"})
+    assert rule.look(200.0, busy) == []
+    assert rule.waits["store"] == "memory 812 MB over 700; waits for the end of its export, verify"
+    assert rule.look(299.9, busy) == []
+    assert recycled(rule.look(300.0, busy)) == [
+        Recycle("store", "recycled: memory 812 MB over 700")
+    ]
+    # It has that time from when it is due, again and again if it is not due meanwhile.
+    rule = Recycling(Bounds(700 * MB), replace(PAUSES, engaged=100.0))
+    assert rule.look(200.0, busy) == []
+    assert rule.look(250.0, crew(store={"engaged": "export"})) == []
+    assert rule.look(310.0, busy) == []
+    assert recycled(rule.look(311.0, crew(store=BIG)))
+    # Another may go meanwhile.
+    both = crew(store=BIG | {"engaged": "export"}, embed_bulk_1=BIG)
+    assert [r.slot for r in recycled(rule.look(400.0, both))] == ["embed-bulk-1"]
+
+
 def test_the_last_that_serves_a_lane_stays_while_the_others_are_gone() -> None:
     rule = recycling()
     assert rule.look(1000.0, crew(embed_bulk_1=BIG, embed_bulk_2={"standing": "gone"})) == []

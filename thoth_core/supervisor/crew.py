@@ -237,7 +237,8 @@ class Crew:
     def _seen(self, slot: Slot) -> Seen:
         since = slot.ready_since
         standing: Standing = "gone" if slot.hopeless else "coming" if since is None else "ready"
-        memory = self.beats.get(slot.name, {}).get("memory_bytes")
+        beat = self.beats.get(slot.name, {})
+        memory = beat.get("memory_bytes")
         return Seen(
             slot.name,
             slot.role,
@@ -247,6 +248,7 @@ class Crew:
             since or 0.0,
             memory if isinstance(memory, int) else None,
             slot.model,
+            str(beat.get("engaged", "")),
         )
 
     def end_stalled(self, now: float, name: str, incarnation: str) -> None:

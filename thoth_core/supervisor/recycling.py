@@ -29,11 +29,13 @@ class Bounds:
 @dataclass(frozen=True, slots=True)
 class Pauses:
     """In seconds: a worker that is over its bound within ``soon`` of its start, though it is new,
-    is left alone for ``first``, then twice as long each time, ``longest`` at most."""
+    is left alone for ``first``, then twice as long each time, ``longest`` at most. One that is at
+    something which would have to begin anew is waited for, for ``engaged`` at most."""
 
     soon: float = 60.0
     first: float = 30.0
     longest: float = 3600.0
+    engaged: float = 3600.0
 
     def after(self, times: int) -> float:
         """The pause after so many starts in a row that did not help."""
@@ -43,7 +45,8 @@ class Pauses:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One slot as it stands. ``life`` tells its incarnations apart; ``ready_since`` counts while it
-    is ready; ``memory`` is in bytes, None while nothing was measured."""
+    is ready; ``memory`` is in bytes, None while nothing was measured; ``engaged`` names what it is
+    at that a drain does not wait for and that would have to begin anew, or is empty."""
 
     name: str
     role: Role
@@ -53,6 +56,7 @@ class Seen:
     ready_since: float = 0.0
     memory: int | None = None
     model: str = ""
+    engaged: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class _History:
     #: Starts in a row after which it had grown again soon.
     times: int = 0
     not_before: float = 0.0
+    #: Since when it has been over a bound; None while it is not.
+    due_since: float | None = None
 
 
 class Recycling:
@@ -100,12 +106,17 @@ class Recycling:
             history = self._follow(now, each, found)
             size, reason = self._over(now, each)
             if not reason:
+                history.due_since = None
                 continue
+            if history.due_since is None:
+                history.due_since = now
             if size and now < history.not_before:
                 left = history.not_before - now
                 waits[each.name] = f"{reason}; left alone for {left:.0f} s, a new one grows as soon"
             elif why := _held_by(each, crew):
                 waits[each.name] = f"{reason}; {why}"
+            elif each.engaged and now < history.due_since + self.pauses.engaged:
+                waits[each.name] = f"{reason}; waits for the end of its {each.engaged}"
             else:
                 wanted.append((-size, each.ready_since, each, reason))
         if wanted:
@@ -125,7 +136,7 @@ class Recycling:
         history = self._histories.setdefault(seen.name, _History())
         age = now - seen.ready_since
         if history.life != seen.life:
-            history.life, history.over = seen.life, False
+            history.life, history.over, history.due_since = seen.life, False, None
         if self._has_grown(seen) and not history.over:
             history.over = True
             if history.follows and age < self.pauses.soon:
