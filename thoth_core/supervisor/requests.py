@@ -78,6 +78,8 @@ _NAMELESS = frozenset(
 SMALL_TEXTS = 16
 SMALL_CHARS = 16_000
 
+#: Characters of the name or path of a model.
+LONGEST_MODEL = 1000
 #: What Python needs for the objects of one row, measured: with short texts it is most of a request.
 ROW_BYTES = 256
 
@@ -273,6 +275,12 @@ def check(message: Message, max_chars: int) -> list[tuple[int, dict[str, Any]]]:
         len(message.buffers) != 1 or len(message.buffers[0].shape) != 2
     ):
         raise InvalidInput(f"a {message.kind} needs its vectors, as one array of two dimensions")
+    model = body.get("model") if message.kind in MODELLED else None
+    if model is not None and not (
+        isinstance(model, str) and len(model) <= LONGEST_MODEL and model.isprintable()
+    ):
+        # It comes to stand in logs, and workers look for it on the disk.
+        raise InvalidInput(f"the model is no name or path of {LONGEST_MODEL:,} characters at most")
     if message.kind not in EMBEDDED:
         return []
     texts = body.get("texts")
