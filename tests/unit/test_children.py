@@ -88,6 +88,16 @@ def test_what_a_worker_started_ends_with_it(
     wait_for(gone, 5, "what it had started is gone too")
 
 
+def test_of_long_last_lines_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "for n in range(60): print(n, 'x' * 30_000)"
+    child = spawn_script(monkeypatch, script)
+    while child.read_output():
+        wait_for(lambda: processes._readable(child.output), 20, "it says something")
+    exit = child.reap(0.0, 0.0)
+    assert [line.split()[0] for line in exit.tail] == [str(n) for n in range(10, 60)]
+    assert {len(line) for line in exit.tail} == {processes.TAIL_CHARS}
+
+
 def test_sigterm_from_outside_is_blamed_on_nobody() -> None:
     exit = describe_exit(EXIT_TERM, 0.0, "")
     assert (exit.signal, exit.blame, exit.boot_failure) == ("SIGTERM", False, False)

@@ -28,6 +28,8 @@ from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, VARIABLE, Birth
 from thoth_core.worker.dump_file import DumpFile
 
 TAIL_LINES = 50
+#: Characters of each of them. They go to every caller that waits for a worker which cannot be had.
+TAIL_CHARS = 1000
 #: Lines of the stack that matters which go with them.
 STACK_LINES = 20
 #: Reads of 64 KiB of what a process wrote before it ended. A pipe holds as much as one of them.
@@ -150,7 +152,8 @@ class Child:
             lines.append(self._partial)
             self._partial = b""
         texts = [line.decode("utf-8", "replace").rstrip() for line in lines]
-        self.tail.extend(line for text in texts for line in readable(text).split("\n"))
+        lines_read = (line for text in texts for line in readable(text).split("\n"))
+        self.tail.extend(line[:TAIL_CHARS] for line in lines_read)
         if texts:
             # One record for all of them: each costs a write to the disk.
             self._log.info("%s", "\n".join(texts), extra={"worker_pid": self.pid})
