@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,11 @@ FRAMES = int(os.environ.get("THOTH_TEST_FRAMES", "5000"))
 #: Of the memory of supervisor and store after a fifth of the frames, so much may be added by the
 #: others: what an allocator does not give back, and what is remembered for a time.
 GROWTH = 0.1
+#: Connections that begin with bytes which are no ZMTP, or nearly.
+CONNECTIONS = 1000
+#: What a DEALER says first: its greeting, and that it is ready.
+GREETING = b"\xff" + bytes(7) + b"\1\x7f\3\1NULL" + bytes(16) + bytes(32)
+DEALER = b"\4\x26\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0\0"
 
 
 @pytest.mark.parametrize("name", list(KINDS))
@@ -61,6 +69,30 @@ def test_random_frames_end_no_process_and_the_service_still_answers(
     for process, bytes_used in _memory(before).items():
         print(f"{process}: {used[process] >> 20} MiB, {bytes_used >> 20} MiB at the end")
         assert bytes_used <= used[process] * (1 + GROWTH) + (8 << 20)
+
+
+def test_bytes_that_are_no_zmtp_end_no_process(shared: RealService) -> None:
+    before, paths, chance = pids(shared), [*socket_paths(shared).values()], random.Random(20261)
+    for number in range(CONNECTIONS):
+        said = bytearray((GREETING + DEALER) * (number % 3 > 0))
+        if said:
+            said[chance.randrange(len(said))] = chance.randrange(256)
+        said += chance.randbytes(chance.randrange(1, 300))
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(BrokenPipeError):
+            connection.connect(str(paths[number % len(paths)]))
+            connection.sendall(said)
+            if number % 5 == 0:
+                # What is read of it first is the end.
+                continue
+            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                # Until the other end has done with it.
+                while connection.recv(4096):
+                    pass
+    with shared.client() as thoth:
+        assert thoth.add(["after it"], ids=["zmtp"]).failed == []
+        assert [hit.id for hit in thoth.query("after it", k=1)] == ["zmtp"]
+    assert pids(shared) == before
 
 
 @pytest.mark.parametrize("name", ["", "nobody", 7, [], ["store"], {}, {"a": 1}, True, b"store"])
