@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from thoth_core.whole_file import whole_file
+
 #: Reports that are kept.
 KEPT = 100
 #: A report is far smaller; what is not is none of ours.
@@ -26,16 +28,10 @@ def write_report(folder: Path, report: Mapping[str, Any], *, kept: int = KEPT) -
     """Keep ``report`` under its ``id``, and no more than ``kept`` in all. :class:`OSError` if it
     cannot be; then no part of it is there."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    final = folder / f"{report['id']}.json"
-    draft = folder / f".{report['id']}.new"
-    try:
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(report), encoding="ascii")
-        draft.replace(final)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+    name = report["id"]
+    # Nobody waits for the disk because of a report.
+    with whole_file(folder / f"{name}.json", folder / f".{name}.new", durable=False) as file:
+        file.write(json.dumps(report).encode())
     _prune(folder, kept)
 
 

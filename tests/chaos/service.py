@@ -11,15 +11,13 @@ Exit status 1 if anything is not as it must be. Bounded in time.
 
 from __future__ import annotations
 
-import argparse
 import os
-import random
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.chaos import files, goodput, report, stable
+from tests.chaos import arguments, files, goodput, report, stable
 from tests.chaos.book import check
 from tests.chaos.clients import COLLECTION
 from tests.chaos.contents import Contents
@@ -52,14 +50,12 @@ MANY = 100
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser = arguments.parser(__doc__)
     parser.add_argument("--faults", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=None, help="1.3 for each fault")
     parser.add_argument("--model", default="fake/384")
     parser.add_argument("--only", action="append", choices=KINDS, help="faults of this kind only")
     parser.add_argument("--no-goodput", action="store_true", help="measure no goodput before it")
-    parser.add_argument("--keep", action="store_true", help="keep the folder of a run that failed")
     options = parser.parse_args()
     seconds = options.seconds or 1.3 * options.faults
     again = f"--seed {options.seed} --faults {options.faults} --seconds {seconds:g}"

@@ -10,8 +10,6 @@ to Chroma alone. Exit status 1 if anything is not as it must be. Bounded in time
 
 from __future__ import annotations
 
-import argparse
-import random
 import sys
 import threading
 import time
@@ -23,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from store_worker.faults import INDEX_ABORT
-from tests.chaos import generations, plain
+from tests.chaos import arguments, generations, plain
 from tests.chaos.book import Book, Chunk, Vector, check
 from tests.chaos.clients import COLLECTION, DIMENSION, ChaosClient, Told
 from tests.chaos.generations import Reembedding
@@ -42,11 +40,9 @@ ABORTS = "the-row-that-no-index-takes"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser = arguments.parser(__doc__)
     parser.add_argument("--kills", type=int, default=None)
     parser.add_argument("--short", action="store_true", help="10 kills and nothing beside them")
-    parser.add_argument("--keep", action="store_true", help="keep the folder of a run that failed")
     options = parser.parse_args()
     kills = options.kills or (10 if options.short else 200)
     print(f"seed {options.seed}, {kills} kills", flush=True)

@@ -14,6 +14,7 @@ from typing import IO, Self
 
 from thoth_core.client.archive_format import MANIFEST, FileEntry, Manifest, to_json
 from thoth_core.errors import InvalidInput, StorageError
+from thoth_core.whole_file import draft_beside, sync_folder
 
 #: zlib's fastest. Measured on rows of 384 numbers: 25,000 rows/s and 2,080 bytes a row; level 6
 #: makes 1,840 bytes of it, at 3,600 rows/s.
@@ -68,7 +69,7 @@ class ArchiveWriter:
         with _translated(path):
             # A link stays one.
             self._path = path.resolve()
-            self._part = self._path.with_name(f".{self._path.name}.{os.urandom(6).hex()}.part")
+            self._part = draft_beside(self._path)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._file = os.fdopen(os.open(self._part, flags, 0o666), "w+b")
             self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL)
@@ -91,11 +92,7 @@ class ArchiveWriter:
             self._file.close()
             self._part.replace(self._path)
             self._finished = True
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._path.parent)
         return size
 
     def __enter__(self) -> Self:

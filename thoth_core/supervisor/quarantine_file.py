@@ -7,15 +7,14 @@ warning, and what could not be written is tried again.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from thoth_core.supervisor.quarantine import Entry, Quarantine
+from thoth_core.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 NAME = "quarantine.json"
@@ -91,20 +90,6 @@ class QuarantineFile:
 
 def _write(path: Path, entries: list[dict[str, object]]) -> None:
     # One name, so that those which kills leave behind do not pile up.
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump({"schema_version": SCHEMA_VERSION, "entries": entries}, file)
-            file.flush()
-            os.fsync(fd)
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with whole_file(path, path.with_name(f".{path.name}.new")) as file:
+        whole = {"schema_version": SCHEMA_VERSION, "entries": entries}
+        file.write(json.dumps(whole).encode())
