@@ -25,6 +25,9 @@ class EmbedProcess(Process):
     def __init__(self, world: World, supervisor: Supervisor, slot: Slot) -> None:
         super().__init__(world, supervisor, slot)
         self.kept = KeptVectors(world.shape.kept_bytes)
+        #: The files that it loads, and what it says of them.
+        self.weights = world.weights[slot.model]
+        self.says: dict[str, Any] = {}
         self.running: Message | None = None
         self._waiting: deque[Message] = deque()
         #: What came while a unit runs; it is looked at between two steps.
@@ -36,7 +39,8 @@ class EmbedProcess(Process):
         return self.running is not None
 
     def open(self) -> dict[str, Any]:
-        return {"model": identity(self.model), "credit": self.world.shape.credit}
+        self.says = identity(self.model, self.weights)
+        return {"model": self.says, "credit": self.world.shape.credit}
 
     # -- what comes in ------------------------------------------------------------------------
 

@@ -75,6 +75,14 @@ def grow(world: World) -> None:
         process.memory = 2 * MEMORY * MB
 
 
+def model_replaced(world: World) -> None:
+    """Its files on the disk: whoever loads them from now on has another model of that name."""
+    process = _someone(world, "embed")
+    if process is not None:
+        world.fault("model replaced on the disk")
+        world.weights[process.model] += 1
+
+
 def slow(world: World) -> None:
     process = _someone(world)
     if process is not None:
@@ -179,6 +187,7 @@ KINDS = [
     (freeze, 5),
     (hang, 3),
     (slow, 3),
+    (model_replaced, 1),
     (grow, 2),
     (full, 3),
     (full_for_long, 0.15),

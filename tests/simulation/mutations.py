@@ -77,7 +77,7 @@ MUTATIONS = [
         "dispatch:Dispatch.worker_message",
         " or unit.attempt != message.attempt",
         "",
-        43,
+        161,
     ),
     Mutation(
         "the attempt of the store's answer to a unit is not checked",
@@ -224,7 +224,7 @@ MUTATIONS = [
         "dispatch:Dispatch.request",
         "message.attempt < known.attempt",
         "False",
-        49,
+        28,
     ),
     Mutation(
         "a write is dropped with its client",
@@ -245,7 +245,7 @@ MUTATIONS = [
         "dispatch:Dispatch.stood_still",
         "request.deadline += gap",
         "pass",
-        21,
+        43,
     ),
     Mutation(
         "silence is measured while a worker is being started",
@@ -273,7 +273,7 @@ MUTATIONS = [
         "dispatch:Dispatch.worker_beat",
         "worker.steps, worker.moved = steps, now",
         "worker.steps = steps",
-        3,
+        1,
     ),
     Mutation(
         "interactive work waits for its own worker though it is away",
@@ -315,7 +315,7 @@ MUTATIONS = [
         "assign:_store_takes",
         "len(board.handed) < HANDED_UNITS + more",
         "True",
-        15,
+        10,
     ),
     Mutation(
         "a worker that we stopped is started again",
@@ -378,7 +378,7 @@ MUTATIONS = [
         "slots:Slot._limit",
         "policy.drain_limit + self._patience",
         "policy.drain_limit",
-        3,
+        1,
     ),
     Mutation(
         "a suspect is sent whole",
@@ -420,7 +420,7 @@ MUTATIONS = [
         "store_line:StoreLine.hangs",
         "now - self.moved >= limit",
         "False",
-        7,
+        3,
     ),
     Mutation(
         "a worker that is replaced leaves its deaths behind it",
@@ -476,6 +476,13 @@ MUTATIONS = [
         "board:Board.move",
         "self.drop_unit(unit)",
         "pass",
+        1,
+    ),
+    Mutation(
+        "a worker that has loaded other files of the model goes on",
+        "crew:Crew.replace_outdated",
+        'self.ready_info[each.name].get("model") != mine',
+        "False",
         1,
     ),
 ]

@@ -25,7 +25,8 @@ class SuspectChecks:
         self._together: Counter[str] = Counter()
         #: Deaths by somebody else's hand of workers that ran the text.
         self._killed: Counter[str] = Counter()
-        self._given_up: set[str] = set()
+        #: With the weights of the model that could not bear it.
+        self._given_up: set[tuple[str, str]] = set()
         #: The incarnation in which the good text passed last.
         self._vouched = ""
 
@@ -45,8 +46,9 @@ class SuspectChecks:
         texts = unit.request.body["texts"]
         mine = [texts[item] for item in unit.items]
         holder = holders[to]
+        weights = str((unit.team.model or {}).get("weights", ""))
         for text in mine:
-            if text in self._given_up and not unit.request.own:
+            if (text, weights) in self._given_up and not unit.request.own:
                 raise Violation(f"{text!r} was given up, and is sent in {unit.id}")
         if holder.alone and holder.alone in holder.has:
             raise Violation(f"{unit.id} joins {holder.alone}, which runs alone in {holder.slot}")
@@ -99,13 +101,13 @@ class SuspectChecks:
             else:
                 self._suspects.setdefault(text, 0)
 
-    def quarantined(self, text: str | None) -> None:
+    def quarantined(self, text: str | None, weights: str) -> None:
         """Dispatch gave this text up."""
         if text is None:
             return
         if self._alone[text] < POISON_DEATHS:
             raise Violation(f"{text!r} is given up, and caused no two deaths")
-        self._given_up.add(text)
+        self._given_up.add((text, weights))
         self._suspects.pop(text, None)
 
     def killed_too_often(self, texts: list[str]) -> bool:

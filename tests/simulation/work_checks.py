@@ -46,6 +46,8 @@ class Holder:
 
     slot: str
     model: str
+    #: What it said of its model.
+    said: Any
     lane: str
     credit: int
     has: dict[str, Sent] = field(default_factory=dict)
@@ -97,7 +99,12 @@ class WorkChecks:
     def ready(self, child: Any) -> None:
         credit = self.world.shape.credit["units"]
         self._holders[child.incarnation] = Holder(
-            child.slot, child.model, child.lane, credit, moved=self.world.now
+            child.slot,
+            child.model,
+            getattr(child, "says", None),
+            child.lane,
+            credit,
+            moved=self.world.now,
         )
 
     # -- units --------------------------------------------------------------------------------
@@ -145,6 +152,8 @@ class WorkChecks:
                 raise Violation(f"{unit.id} is begun, and {len(board.handed)} units are handed")
         if store is not None and promise is not None:
             self._for_store(store, promise)
+            if store["body"]["model"] != holder.said:
+                raise Violation(f"{unit.id} is of {holder.said}, and stored as another model's")
         self.world.tally["units"] += 1
         if sent is not None:
             self.world.tally["retries"] += 1
@@ -363,7 +372,7 @@ class WorkChecks:
             suspects.stopping()
 
     def quarantined(self, entry: Entry) -> None:
-        self._suspects[entry.model].quarantined(self._hashes.get(entry.text_sha256))
+        self._suspects[entry.model].quarantined(self._hashes.get(entry.text_sha256), entry.weights)
 
     def killed_too_often(self, promise: Promise) -> bool:
         texts = promise.request.body.get("texts", [])

@@ -38,9 +38,9 @@ BASE = 100
 OWN, OTHERS = "fake/8", ("fake/other", "fake/third")
 
 
-def identity(model: str) -> dict[str, Any]:
+def identity(model: str, weights: int = 0) -> dict[str, Any]:
     """What a worker says of its model."""
-    return {"name": model, "dimension": 8}
+    return {"name": model, "dimension": 8, "weights": weights}
 
 
 #: The model of each collection.
@@ -141,6 +141,8 @@ class World:
         self.trace: deque[tuple[float, Callable[..., object], tuple[Any, ...]]] = deque(
             maxlen=TRACE
         )
+        #: How often the files of a model were replaced.
+        self.weights: Counter[str] = Counter()
         self._heap: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._serial = 0
 

@@ -224,6 +224,24 @@ class Crew:
         self.ready_info[child.slot] = child.said = info
         self._log.info("worker %s (pid %d) is ready", child.slot, child.pid)
 
+    def replace_outdated(self, now: float, slot: Slot) -> bool:
+        """Replace the workers of this one's model that say something else of it: its files have
+        changed since they loaded them. Whether there were any."""
+        mine = self.ready_info[slot.name].get("model")
+        old = [
+            each
+            for each in self.slots.values()
+            if each.role == "embed"
+            and each.model == slot.model
+            and each.state is State.READY
+            and self.ready_info[each.name].get("model") != mine
+        ]
+        for each in old:
+            self._log.warning("worker %s has loaded other files of %s", each.name, each.model)
+            why, patience = "recycled: the files of its model changed", self.settings.unit_timeout
+            self._carry_out(now, each.recycle(now, why, patience))
+        return bool(old)
+
     def recycle(self, now: float) -> None:
         """Replace a worker that has grown over its bound, or is over its age, if it is time."""
         for found in self.recycling.look(now, [self._seen(slot) for slot in self.slots.values()]):

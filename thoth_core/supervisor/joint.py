@@ -65,6 +65,9 @@ class Joint:
                 endpoint, epoch = str(body.get("endpoint", "")), int(body.get("epoch", 0))
                 dispatch.store_ready(child.incarnation, endpoint, epoch)
             else:
+                if crew.replace_outdated(now, slot):
+                    # They get nothing more, whatever comes with this one.
+                    self.tell_availability(now)
                 dispatch.worker_ready(child.slot, child.incarnation, slot.lane, body, slot.model)
         elif slot.role == "store":
             dispatch.store_message(now, message)
