@@ -57,7 +57,7 @@ def service(make_service: Make) -> Iterator[RealService]:
 def test_an_ingest_over_the_death_of_its_supervisor_loses_and_doubles_nothing(
     service: RealService, tmp_path: Path, autostart: bool
 ) -> None:
-    folder = folders.make_files(tmp_path / "files", 120, 0.01)
+    folder = folders.make_files(tmp_path / "files", 120, 0.03)
     code = INGEST.format(autostart=autostart, deadline=DEADLINE)
     ingest = service.popen("python", "-W", "error", "-c", code, str(folder))
     embedding(service, 2)

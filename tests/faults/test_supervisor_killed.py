@@ -23,7 +23,7 @@ ADD = """
 import json
 from thoth_core import Thoth
 with Thoth() as thoth:
-    report = thoth.add(["!slow:1 first", "second", "third"], ids=["a", "b", "c"])
+    report = thoth.add(["!slow:4 first", "second", "third"], ids=["a", "b", "c"])
     print(json.dumps({"ids": list(report), "failed": len(report.failed)}))
 """
 
@@ -50,7 +50,7 @@ def test_no_process_outlives_an_idle_supervisor_and_the_next_command_starts_a_se
 def test_calls_in_flight_over_the_death_of_the_supervisor_lose_and_double_nothing(
     make_service: Make, tmp_path: Path
 ) -> None:
-    folder = folders.make_files(tmp_path / "files", 120, 0.01)
+    folder = folders.make_files(tmp_path / "files", 120, 0.04)
     service = make_service(THOTH_FAULTS="1", **folders.SETTINGS).start()
     ingest = service.popen("thoth", "ingest", "--json", str(folder))
     add = service.popen("python", "-W", "error", "-c", ADD)

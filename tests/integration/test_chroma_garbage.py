@@ -17,6 +17,7 @@ from tests.support.damage import garble, index_of
 from tests.support.stock_chroma import Made
 from thoth_core.chroma_dir import database_salvage, graph, hnsw_files
 from thoth_core.chroma_dir.check import check
+from thoth_core.chroma_dir.gather import Source
 
 FILES = (
     "header.bin",
@@ -57,6 +58,24 @@ def test_garbled_bytes(store: Path, name: str, place: float, junk: bytes) -> Non
             file.seek(at)
             file.write(junk)
         check(store)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_schema_in_which_not_all_is_utf8_is_a_finding(store: Path) -> None:
+    path = _path(store, "chroma.sqlite3")
+    whole = path.read_bytes()
+    try:
+        # Pages that are free have old copies of it.
+        path.write_bytes(whole.replace(b"CREATE TABLE embeddings", b"CREATE TABL\x80 embeddings"))
+        [found] = check(store)
+        assert found.file == "chroma.sqlite3"
+        assert "malformed" in found.reason
+        # And what is left in it is brought in.
+        with Source(store) as source:
+            assert source.salvaged
+            for each in source.collections:
+                assert list(source.gather(each).rows())
     finally:
         path.write_bytes(whole)
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from thoth_core.chroma_dir.files import Bytes, Damaged
@@ -94,12 +95,24 @@ def missing_tables(db: sqlite3.Connection) -> list[str]:
     return [name for name in TABLES if name not in found]
 
 
+class _Connection(sqlite3.Connection):
+    """One that says ``sqlite3.DatabaseError`` also of a schema in which not all is UTF-8: SQLite
+    quotes it in its message, and that is what Python cannot decode."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except UnicodeDecodeError as problem:
+            raise sqlite3.DatabaseError(_text(problem.object)) from problem
+
+
 def _connect(path: Path, parameters: str) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?{parameters}",
         uri=True,
         isolation_level=None,
         timeout=_BUSY_SECONDS,
+        factory=_Connection,
     )
     # The file may be anybody's: nothing in its schema is to run, and no text in it may end reading.
     db.execute("PRAGMA trusted_schema = OFF")
