@@ -11,7 +11,6 @@ vectors are scanned, so none of this keeps a search or a write waiting.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from store_worker.recovery_steps import (
     KILLED,
@@ -20,7 +19,6 @@ from store_worker.recovery_steps import (
     WRITING,
     Ask,
     Fill,
-    Group,
     Policy,
     Replace,
     SetAside,
@@ -29,6 +27,7 @@ from store_worker.recovery_steps import (
     Stage,
     Step,
 )
+from store_worker.suspected_rows import SuspectedRows
 
 
 class Recovery:
@@ -51,9 +50,7 @@ class Recovery:
         #: A search by its own vectors found them.
         self.trusted = False
         self.restarts = 0
-        self.groups: list[Group] = []
-        #: Rows that were found to end every process, for the keeper to write down.
-        self.hopeless: list[Group] = []
+        self.suspected = SuspectedRows(self.policy.parts)
         self._rebuilding = bool(fills)
         self._compare = not clean
         self._planned = self._attached = False
@@ -83,7 +80,7 @@ class Recovery:
             return "damaged"
         if self._rebuilding or self.stage is Stage.DAMAGED:
             return "rebuilding"
-        if self.stage is Stage.SERVING and self.trusted and not self.groups:
+        if self.stage is Stage.SERVING and self.trusted and not self.suspected:
             return "healthy"
         return "verifying"
 
@@ -139,21 +136,22 @@ class Recovery:
             return Ask("reconcile")
         if self._again:
             return self._sample(at)
-        if self._written - self._settled >= policy.settle_changes and not self.groups:
+        if self._written - self._settled >= policy.settle_changes and not self.suspected:
             return Ask("settle")
         for collection, fill in self.fills.items():
             fields = {"collection": collection, "after": fill.after, "upto": fill.upto}
-            return Ask("fill", fields | {"limit": self._batch, "skip": self._skipped()})
+            return Ask("fill", fields | {"limit": self._batch, "skip": self.suspected.skipped()})
         # Changes come last: there may be new ones all the time.
         behind = at.last - at.applied
-        if self.groups and (not behind or (behind <= policy.near and not self._ended_writing)):
-            group = self.groups[0]
-            return Ask("rows", {"collection": group.collection, "ids": list(group.ids)})
-        if not self.trusted and not self.groups and behind <= policy.near:
+        if self.suspected and (not behind or (behind <= policy.near and not self._ended_writing)):
+            first = self.suspected.first
+            return Ask("rows", {"collection": first.collection, "ids": list(first.ids)})
+        if not self.trusted and not self.suspected and behind <= policy.near:
             return self._sample(at)
         if behind:
             return Ask(
-                "apply", {"after": at.applied, "limit": self._batch, "skip": self._skipped()}
+                "apply",
+                {"after": at.applied, "limit": self._batch, "skip": self.suspected.skipped()},
             )
         if at.quiet and self._written > self._settled:
             return Ask("settle")
@@ -161,13 +159,12 @@ class Recovery:
 
     def verify(self, applied: int, *, compare: bool) -> Ask:
         """The question what is wrong with the index. What is written alone it need not have yet."""
-        return Ask("verify", {"compare": compare, "after": applied, "skip": self._skipped()})
+        return Ask(
+            "verify", {"compare": compare, "after": applied, "skip": self.suspected.skipped()}
+        )
 
     def _sample(self, at: Situation) -> Step:
-        return Ask("sample", {"after": at.applied, "skip": self._skipped()})
-
-    def _skipped(self) -> list[list[Any]]:
-        return [[group.collection, list(group.ids)] for group in self.groups]
+        return Ask("sample", {"after": at.applied, "skip": self.suspected.skipped()})
 
     # -- what came of it ----------------------------------------------------------------------
 
@@ -217,7 +214,7 @@ class Recovery:
         if not self._ended_writing:
             self._deaths = self._failures = 0
         self.stage = Stage.SERVING
-        if not self.fills and not self.groups:
+        if not self.fills and not self.suspected:
             self._rebuilding = self._gave_up = False
             self._rebuilds = 0
 
@@ -227,8 +224,8 @@ class Recovery:
         self._batch = min(self.policy.batch, 2 * self._batch)
         self._writing = self._deaths = self._failures = 0
         self._ended_writing = False
-        if op == "rows" and self.groups:
-            del self.groups[0]
+        if op == "rows":
+            self.suspected.passed()
         if fill is not None:
             collection, left = fill
             if left is None:
@@ -240,7 +237,7 @@ class Recovery:
         """These collections are no more."""
         gone = set(collections)
         self.fills = {c: fill for c, fill in self.fills.items() if c not in gone}
-        self.groups = [group for group in self.groups if group.collection not in gone]
+        self.suspected.forget(gone)
 
     def searched(self) -> None:
         self._searching = self._failures = 0
@@ -334,7 +331,7 @@ class Recovery:
             if self._writing >= policy.writing_deaths:
                 self._damaged(self.reason)
                 return
-            self._suspect(op, in_hand)
+            self.suspected.died(op, in_hand)
         elif native:
             self._searching += 1
             if self._searching >= policy.searching_deaths:
@@ -346,7 +343,7 @@ class Recovery:
         """The folder is away; the next index is to be filled."""
         self.generation += 1
         self.fills = dict(fills)
-        self.groups = []
+        self.suspected.clear()
         self._rebuilding, self._rebuilds = True, self._rebuilds + 1
         self._opening = dict.fromkeys(self._opening, 0)
         self._writing = self._searching = self._failures = self._deaths = 0
@@ -382,22 +379,3 @@ class Recovery:
                 self.policy.longest_delay, self.policy.first_delay * 2 ** (self._deaths - 2)
             )
         self._retry_at = now + delay
-
-    def _suspect(self, op: str, in_hand: Mapping[int, Sequence[str]]) -> None:
-        """Of the rows in hand one may be what the process died of."""
-        if op != "rows" or not self.groups:
-            self.groups += [Group(c, tuple(ids)) for c, ids in in_hand.items() if ids]
-            return
-        group = self.groups.pop(0)
-        group.deaths += 1
-        if len(group.ids) > 1:
-            # To the end, so that what is well is written between two deaths.
-            size = -(-len(group.ids) // self.policy.parts)
-            self.groups += [
-                Group(group.collection, group.ids[start : start + size], 0)
-                for start in range(0, len(group.ids), size)
-            ]
-        elif group.deaths > 1:
-            self.hopeless.append(group)
-        else:
-            self.groups.append(group)

@@ -71,16 +71,6 @@ class Fill:
     upto: int
 
 
-@dataclass(slots=True, eq=False)
-class Group:
-    """Rows that a process died of writing, and so are written with nothing else. ``deaths`` count
-    from when it was these and no others."""
-
-    collection: int
-    ids: tuple[str, ...]
-    deaths: int = 1
-
-
 # -- steps --------------------------------------------------------------------------------------
 
 

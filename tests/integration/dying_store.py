@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from store_worker.index_answers import IndexAnswers
 from store_worker.index_child import IndexChild
-from store_worker.keeper import Keeper
 from store_worker.ledger import Ledger
 from tests.integration.store_double import StoreRoom
 from thoth_core.errors import CollectionExists, CollectionNotFound
@@ -105,14 +105,14 @@ def main(folder: Path, last: int) -> None:
         if steps == last:
             os._exit(DIED)
 
-    ask, answered_by, transaction = IndexChild.ask, Keeper._answered, Ledger.transaction
+    ask, answered_by, transaction = IndexChild.ask, IndexAnswers._answered, Ledger.transaction
 
     def dying_ask(self: IndexChild, *given: Any, **fields: Any) -> None:
         step()
         ask(self, *given, **fields)
         step()
 
-    def dying_answered(self: Keeper, *given: Any) -> None:
+    def dying_answered(self: IndexAnswers, *given: Any) -> None:
         step()
         answered_by(self, *given)
         step()
@@ -126,7 +126,7 @@ def main(folder: Path, last: int) -> None:
         step()
 
     IndexChild.ask = dying_ask  # type: ignore[method-assign]
-    Keeper._answered = dying_answered  # type: ignore[method-assign]
+    IndexAnswers._answered = dying_answered  # type: ignore[method-assign]
     Ledger.transaction = dying_transaction  # type: ignore[method-assign]
     with (
         (folder / "answered").open("a") as answered,

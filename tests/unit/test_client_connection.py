@@ -34,7 +34,7 @@ from thoth_core import (
     VersionMismatch,
     WorkerFailed,
 )
-from thoth_core.client import autostart, book, session
+from thoth_core.client import autostart, book, patience
 from thoth_core.errors import ThothError
 from thoth_core.wire import Message, error_message
 
@@ -171,7 +171,7 @@ def test_without_a_service_and_without_autostart_the_error_comes_at_once_with_th
 def test_a_service_that_dies_and_has_no_successor_ends_the_call(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "GREETING_SILENCE", 0.5)
+    monkeypatch.setattr(patience, "GREETING_SILENCE", 0.5)
     service = FakeService(settings, silent)
     with Thoth(settings, autostart=False) as thoth:
         caught: list[BaseException] = []
@@ -219,9 +219,9 @@ def test_a_request_that_ends_the_service_each_time_is_given_up(
 def test_a_service_that_falls_silent_is_given_up_and_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "SILENCE", 0.4)
-    monkeypatch.setattr(session, "PING_EVERY", 0.1)
-    monkeypatch.setattr(session, "GREETING_SILENCE", 0.4)
+    monkeypatch.setattr(patience, "SILENCE", 0.4)
+    monkeypatch.setattr(patience, "PING_EVERY", 0.1)
+    monkeypatch.setattr(patience, "GREETING_SILENCE", 0.4)
     greeted: list[Message] = []
 
     def once(message: Message) -> Message | None:
@@ -238,8 +238,8 @@ def test_a_service_that_falls_silent_is_given_up_and_named(
 
 
 def test_pongs_keep_a_long_call_alive(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "SILENCE", 0.3)
-    monkeypatch.setattr(session, "PING_EVERY", 0.1)
+    monkeypatch.setattr(patience, "SILENCE", 0.3)
+    monkeypatch.setattr(patience, "PING_EVERY", 0.1)
     held: list[tuple[Message, Reply]] = []
     with (
         FakeService(settings, lambda m, r: held.append((m, r))) as service,

@@ -121,8 +121,8 @@ class World:
             self.deaths += 1
             hand = {COLLECTION: [str(r) for r in in_hand]}
             self.recovery.died(self.now, ask.op, fate, hand, memory=self.memory)
-            while self.recovery.hopeless:
-                [id] = self.recovery.hopeless.pop().ids
+            while self.recovery.suspected.hopeless:
+                [id] = self.recovery.suspected.hopeless.pop().ids
                 self.hopeless.add(int(id))
             return
         self._done(ask, in_hand)

@@ -7,7 +7,6 @@ GREETING: connected or connecting, ``hello`` not answered yet. READY: requests g
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 from collections import deque
@@ -16,12 +15,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from thoth_core import wire
+from thoth_core.client import patience
 from thoth_core.client.book import Book, Entry, State
 from thoth_core.client.control import not_answering, not_running
 from thoth_core.client.greeting import Greeting, hello_request, read_greeting
 from thoth_core.client.jobs import Job, call_back
 from thoth_core.client.link import Link
 from thoth_core.client.locate import control_path, front_path, listening
+from thoth_core.client.patience import Patience
 from thoth_core.client.requests import Request
 from thoth_core.errors import (
     InternalError,
@@ -39,15 +40,6 @@ if TYPE_CHECKING:
     from thoth_core.settings import Settings
 
 log = logging.getLogger("thoth.client")
-
-#: Seconds between pings while something is awaited, and of silence that mean a lost connection.
-PING_EVERY, SILENCE = 2.0, 15.0
-#: Seconds of silence in which a service must greet back, or a lost one have a successor.
-GREETING_SILENCE = 10.0
-#: Seconds for a service that said it is stopping to end, and for one that only answers pings.
-PARTING, GREETING_AT_MOST = 60.0, 600.0
-#: Connections lost in a row without a greeting before the service counts as out of order.
-MAX_GREETINGS_LOST = 5
 
 
 class Phase(Enum):
@@ -80,11 +72,7 @@ class Session:
         self._sought = 0
         self._hello: Request | None = None
         self._hello_sent = False
-        self._parting = False
-        self._greetings_lost = 0
-        self._lost_at: float | None = None
-        self._since = self._heard = self._pong = 0.0
-        self._pinged = -math.inf
+        self._patience = Patience(autostart=autostart is not None)
         self._cancels: deque[str] = deque()
         self._unconfirmed: set[str] = set()
         #: Messages that fitted nothing that is open.
@@ -125,14 +113,14 @@ class Session:
     # ---- one turn of the loop
 
     def before_wait(self, now: float) -> None:
-        for entry, error in self._book.due(now, self._pong):
+        for entry, error in self._book.due(now, self._patience.pong):
             self._fail(entry.owner, error)
         if self._phase is Phase.IDLE and self._book:
             self._seek(now)
         if self._phase is Phase.GREETING:
             self._judge_greeting(now)
         elif self._silent(now):
-            self._lose(now, f"the service said nothing for {SILENCE:.0f} s")
+            self._lose(now, f"the service said nothing for {patience.SILENCE:.0f} s")
             self.before_wait(now)
             return
         self._pump(now)
@@ -144,18 +132,14 @@ class Session:
     def next_time(self) -> float:
         times = [self._book.next_time()]
         if self._phase is Phase.GREETING:
-            times += [self._greeting_limit(), self._pinged + PING_EVERY]
+            times += [self._patience.greeting_limit, self._patience.next_ping]
         elif self._phase is Phase.READY and self._awaiting():
-            times += [self._heard + SILENCE, self._pinged + PING_EVERY]
+            times += [self._patience.silent_at, self._patience.next_ping]
         return min(times)
 
     def stood_still(self, seconds: float) -> None:
         """This process did not run for ``seconds``: that silence was ours."""
-        self._heard += seconds
-        self._since += seconds
-        self._pong += seconds
-        if self._lost_at is not None:
-            self._lost_at += seconds
+        self._patience.stood_still(seconds)
         self._book.shift(seconds)
 
     def receive(self, now: float) -> None:
@@ -165,7 +149,7 @@ class Session:
         # has then been read.
         lost = self._link.lost()
         for frames in self._link.received():
-            self._heard = now
+            self._patience.heard(now)
             try:
                 message = wire.decode(frames)
             except VersionMismatch as error:
@@ -208,7 +192,7 @@ class Session:
                 name="thoth-autostart",
                 daemon=True,
             ).start()
-        elif self._lost_at is not None:
+        elif self._patience.lost_at is not None:
             # Nobody may start a successor but somebody else: the socket connects by itself
             # as soon as there is one.
             self._open(now)
@@ -233,33 +217,23 @@ class Session:
             self.fail_all(SettingsError(str(problem), fix="set THOTH_RUNTIME_DIR to a short path"))
             return
         self._phase = Phase.GREETING
-        self._hello, self._hello_sent, self._parting = hello_request(self._settings), False, False
-        self._since = self._heard = now
-        self._pinged = now
-
-    def _greeting_limit(self) -> float:
-        if self._parting:
-            return self._since + PARTING
-        start = self._heard
-        if self._lost_at is not None and self._autostart is None and self._heard == self._since:
-            start = self._lost_at
-        return min(start + GREETING_SILENCE, self._since + GREETING_AT_MOST)
+        self._hello, self._hello_sent = hello_request(self._settings), False
+        self._patience.opened(now)
 
     def _judge_greeting(self, now: float) -> None:
         if not self._book and not self._cancels:
             # Nobody waits any more; the next call begins anew.
             self._close_link()
-        elif now >= self._greeting_limit():
+        elif now >= self._patience.greeting_limit:
             there = listening(control_path(self._settings))
             self._close_link()
-            self._greetings_lost += 1
-            again = self._autostart is not None and self._greetings_lost < MAX_GREETINGS_LOST
+            again = self._patience.not_greeted() and self._autostart is not None
             if again and not there:
                 self._seek(now)
                 return
             error = not_answering if there else _no_successor
-            self.fail_all(error(self._settings, GREETING_SILENCE))
-            self._lost_at = None
+            self.fail_all(error(self._settings, patience.GREETING_SILENCE))
+            self._patience.lost_at = None
 
     def _lose(self, now: float, why: str) -> None:
         greeting = self._phase is Phase.GREETING
@@ -267,16 +241,13 @@ class Session:
         for entry, error in self._book.lost():
             self._fail(entry.owner, error)
         if not self._book:
-            self._lost_at = None
+            self._patience.lost_at = None
             return
         log.info("%s; %d open requests will be sent again", why, len(self._book))
-        if self._lost_at is None:
-            self._lost_at = now
-        if greeting and not self._parting:
-            self._greetings_lost += 1
-            if self._greetings_lost >= MAX_GREETINGS_LOST:
-                self._greetings_lost, self._lost_at = 0, None
-                self.fail_all(not_answering(self._settings, 0.0))
+        self._patience.lost(now)
+        if greeting and not self._patience.parting and not self._patience.not_greeted():
+            self._patience.give_up()
+            self.fail_all(not_answering(self._settings, 0.0))
 
     def _close_link(self) -> None:
         if self._link is not None:
@@ -293,7 +264,7 @@ class Session:
 
     def _silent(self, now: float) -> bool:
         ready = self._phase is Phase.READY
-        return ready and self._awaiting() and now - self._heard >= SILENCE
+        return ready and self._awaiting() and now >= self._patience.silent_at
 
     def _wants_to_send(self) -> bool:
         if self._phase is Phase.GREETING:
@@ -312,10 +283,10 @@ class Session:
                 self._unconfirmed.add(self._cancels.popleft())
             self._send_queued(link, now)
         waiting = self._phase is Phase.GREETING or self._awaiting()
-        if waiting and now - self._pinged >= PING_EVERY:
+        if waiting and now >= self._patience.next_ping:
             # What cannot be sent now is not worth keeping: the next ping is as good.
             link.send(wire.encode(Message("ping", new_request_id())))
-            self._pinged = now
+            self._patience.pinged(now)
 
     def _send_queued(self, link: Link, now: float) -> None:
         for entry in self._book.queued():
@@ -328,7 +299,7 @@ class Session:
                 self._fail(entry.owner, error)
                 continue
             if not self._awaiting():
-                self._heard = self._pinged = now
+                self._patience.asked(now)
             if not link.send(frames):
                 return
             self._book.sent(entry, now)
@@ -343,7 +314,7 @@ class Session:
             self._take_greeting(message, now)
             return
         if message.kind == "pong":
-            self._pong = now
+            self._patience.pong = now
         entry = self._book.get(message.id)
         if entry is None:
             if message.id in self._unconfirmed:
@@ -380,16 +351,17 @@ class Session:
     def _take_greeting(self, message: Message, now: float) -> None:
         if message.kind == "result":
             self._phase, self._hello = Phase.READY, None
-            self._lost_at, self._greetings_lost = None, 0
-            self._pong = now
+            self._patience.greeted(now)
             self._tell_greeting(read_greeting(message.body))
         elif message.kind == "error":
             error = from_dict(message.body)
             if isinstance(error, ServiceStopping) and self._autostart is not None:
-                self._parting = True  # its end closes the connection; then a new one is started
+                self._patience.parting = (
+                    True  # its end closes the connection; then a new one is started
+                )
                 return
             self._close_link()
-            self._lost_at = None
+            self._patience.lost_at = None
             self.fail_all(error)
 
     # ---- failing
