@@ -17,7 +17,8 @@ from tests.support import stock_chroma
 from tests.support.damage import DAMAGES, RAN, garble, index_of
 from tests.support.stock_chroma import Made
 from tests.support.stock_pair import BOTH, NOTES, read, same, state
-from thoth_core.chroma_dir.gather import Found, Source
+from thoth_core.chroma_dir.gather import Found
+from thoth_core.chroma_dir.source import Source
 from thoth_core.vectors import Vectors
 
 #: Writes and deletes in an order that puts the log and the index at odds.

@@ -14,7 +14,7 @@ import pytest
 
 from thoth_core.chroma_dir import database
 from thoth_core.chroma_dir.check import check
-from thoth_core.chroma_dir.gather import Source
+from thoth_core.chroma_dir.source import Source
 from thoth_core.client.stock_child import StockChild
 
 PROGRAM = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thoth_core.chroma_dir.catalog import Collection
-from thoth_core.chroma_dir.gather import Source
+from thoth_core.chroma_dir.source import Source
 from thoth_core.client.rescue_read import check_free, choose, unreadable
 from thoth_core.errors import CollectionExists, CollectionNotFound, InvalidInput
 

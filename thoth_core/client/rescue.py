@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from thoth_core.chroma_dir.catalog import Collection
-from thoth_core.chroma_dir.gather import Found, Gathered, Source
+from thoth_core.chroma_dir.gather import Found, Gathered
+from thoth_core.chroma_dir.source import Source
 from thoth_core.client import rescue_model, rescue_rows, transfer
 from thoth_core.client.archive_format import IMPORT_PREFIX
 from thoth_core.client.arguments import listed

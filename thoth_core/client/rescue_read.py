@@ -17,7 +17,8 @@ from typing import TypeVar
 from thoth_core import validation
 from thoth_core.chroma_dir.catalog import Collection
 from thoth_core.chroma_dir.database_salvage import Loss
-from thoth_core.chroma_dir.gather import Found, Gathered, Source
+from thoth_core.chroma_dir.gather import Found, Gathered
+from thoth_core.chroma_dir.source import Source
 from thoth_core.client import rescue_rows
 from thoth_core.client.archive_format import IMPORT_PREFIX
 from thoth_core.client.arguments import listed
