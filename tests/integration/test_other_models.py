@@ -14,7 +14,7 @@ from embed_worker.engines.fake import hashed_vector
 from tests.conftest import Make
 from tests.support.service import RealService, wait_for
 from thoth_core import Settings, Thoth
-from thoth_core.errors import ModelMismatch, ModelNotFound, ModelNotRunning
+from thoth_core.errors import ModelMismatch, ModelNotFound, ModelNotRunning, PoisonInput
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,17 @@ def test_its_workers_may_die_like_any_others(running: RealService) -> None:
         asking.join(60)
         assert found[0].shape == (1500, 24)
         assert np.allclose(found[0][7], hashed_vector("text 7", 24), atol=1e-6)
+
+
+def test_a_poison_text_in_a_small_call_is_found_with_any_model(running: RealService) -> None:
+    """It is tried alone in a bulk worker, which nobody else asks for."""
+    with client(running, "fake/20") as other:
+        assert other.embed(["fine"]).shape == (1, 20)
+        with pytest.raises(PoisonInput) as caught:
+            other.embed(["fine", "!segv"], deadline=50)
+        assert caught.value.indices == [1]
+        assert np.isfinite(caught.value.partial[0]).all()
+        assert other.embed(["fine"], deadline=50).shape == (1, 20)
 
 
 def test_without_memory_for_another_model_the_call_is_refused(make_service: Make) -> None:

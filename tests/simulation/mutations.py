@@ -252,7 +252,7 @@ MUTATIONS = [
         "dispatch:Dispatch.tick",
         "self._waits_for_start(request)",
         "False",
-        13,
+        20,
     ),
     Mutation(
         "silence is measured while a worker that may hang has it",

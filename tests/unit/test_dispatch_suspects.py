@@ -245,7 +245,8 @@ def test_a_worker_that_runs_a_text_when_the_verdict_falls_costs_no_further_trial
     assert not dispatch.board.own.cases
 
 
-def test_a_slot_that_cannot_be_kept_running_is_not_waited_for() -> None:
+@pytest.mark.parametrize("gone", ["given up", "ended for good"])
+def test_a_slot_that_cannot_be_kept_running_is_not_waited_for(gone: str) -> None:
     dispatch = ready(interactive=False)
     dispatch.worker_ready("c", "c1", "bulk", INFO)
     ask(dispatch, "embed", "r1", texts=["bad"])
@@ -257,7 +258,13 @@ def test_a_slot_that_cannot_be_kept_running_is_not_waited_for() -> None:
     dispatch.worker_gone(host, alone.incarnation, blame=True, ending=CRASH)
     # On the same slot again, as long as somebody is to come there.
     assert not to_workers(dispatch)
-    dispatch.availability(store=None, staff={"": Staff(failed=frozenset({host}))})
+    slots = frozenset({other, host})
+    dispatch.availability(store=None, staff={"": Staff(slots=slots)})
+    assert not to_workers(dispatch)
+    left = Staff(failed=frozenset({host}), slots=slots)
+    if gone == "ended for good":
+        left = Staff(slots=frozenset({other}))
+    dispatch.availability(store=None, staff={"": left})
     [probe] = to_workers(dispatch)
     assert (probe.slot, texts_of(probe)) == (other, [suspects.GOOD_TEXT])
     done(dispatch, probe)

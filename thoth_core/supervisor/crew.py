@@ -152,7 +152,8 @@ class Crew:
         # Those that were ended for good say nothing of what is wrong.
         wrong = [s for s in slots if not (s.on_demand and s.stopped)]
         hopeless = bool(wrong) and all(s.hopeless for s in wrong)
-        return Staff(self._problem(wrong[0]) if hopeless else None, frozenset(lanes), given_up)
+        problem = self._problem(wrong[0]) if hopeless else None
+        return Staff(problem, frozenset(lanes), given_up, frozenset(s.name for s in slots))
 
     def leaving(self) -> frozenset[str]:
         """The slots whose worker was told to end, or has ended and is not heard out."""

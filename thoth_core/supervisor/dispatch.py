@@ -328,9 +328,9 @@ class Dispatch:
                 del board.teams[name]
                 continue
             pool, mine = team.pool, staff.get(name, Staff())
-            state = (mine.hopeless, leaving, mine.failed)
-            changed |= state != (pool.hopeless, pool.leaving, pool.failed)
-            pool.hopeless, pool.leaving, pool.failed = state
+            state = (mine.hopeless, leaving, mine.failed, mine.slots)
+            changed |= state != (pool.hopeless, pool.leaving, pool.failed, pool.slots)
+            pool.hopeless, pool.leaving, pool.failed, pool.slots = state
             changed |= mine.problem is not None
             team.problem = mine.problem
         if changed:

@@ -127,7 +127,8 @@ class Joint:
             Want(
                 team.name,
                 interactive=team.open[True] > 0,
-                bulk=team.open[False] > 0,
+                # What is to run alone does so in a bulk worker.
+                bulk=team.open[False] > 0 or bool(team.cases),
                 more=bool(team.bulk) and team.pool.for_bulk() is None,
             )
             for team in board.teams.values()

@@ -45,11 +45,13 @@ class Worker:
 @dataclass(frozen=True, slots=True)
 class Staff:
     """Who of a model's workers can be had: ``problem`` is why none can be at all; ``hopeless`` are
-    the lanes without a worker to come, ``failed`` the slots that will have none for long."""
+    the lanes without a worker to come, ``failed`` the slots that will have none for long, and
+    ``slots`` all that there are; none if that is not known."""
 
     problem: ThothError | None = None
     hopeless: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
+    slots: frozenset[str] = frozenset()
 
 
 class Pool:
@@ -59,6 +61,8 @@ class Pool:
         self.leaving: frozenset[str] = frozenset()
         #: Lanes whose slots have all failed or were stopped.
         self.hopeless: frozenset[str] = frozenset()
+        #: All slots of the model; none if that is not known.
+        self.slots: frozenset[str] = frozenset()
         #: Slots whose worker cannot be kept running, or was stopped.
         self.failed: frozenset[str] = frozenset()
         #: The bulk slot that is kept for units which run alone, while there are any.
@@ -141,6 +145,9 @@ class Pool:
 
     def _keeps_host(self) -> bool:
         if not self._host or self._host in self.failed:
+            return False
+        if self.slots and self._host not in self.slots:
+            # That of another model was ended for good: nobody comes there again.
             return False
         worker = self.workers.get(self._host)
         # One of another lane, which stood in, is let go when it need not any more.
