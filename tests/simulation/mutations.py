@@ -119,7 +119,7 @@ MUTATIONS = [
         "board:Board.release",
         "worker.kept.discard(unit)",
         "worker.kept.discard(unit); worker.units = [u for u in worker.units if u is not unit]",
-        0,
+        3,
     ),
     Mutation(
         "the credit of a unit that was given up never comes back",
@@ -189,7 +189,7 @@ MUTATIONS = [
         "dispatch:Dispatch.worker_gone",
         "if position == 0 and blame:",
         "if position == 0:",
-        7,
+        33,
     ),
     Mutation(
         "a released unit's vectors stay with the worker",
@@ -259,7 +259,7 @@ MUTATIONS = [
         "dispatch:Dispatch._is_silent",
         "late and self._is_worked_for(request)",
         "False",
-        3,
+        13,
     ),
     Mutation(
         "a worker that hangs is not ended",
@@ -420,7 +420,7 @@ MUTATIONS = [
         "store_line:StoreLine.hangs",
         "now - self.moved >= limit",
         "False",
-        3,
+        7,
     ),
     Mutation(
         "a worker that is replaced leaves its deaths behind it",

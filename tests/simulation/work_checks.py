@@ -312,6 +312,8 @@ class WorkChecks:
         old = self._units.get(message.id)
         if old is not None and message.attempt <= old.attempt:
             raise Violation(f"{message.id} is sent again as attempt {message.attempt}")
+        if not holder.has:
+            holder.moved = self.world.now
         self._units[message.id] = holder.has[message.id] = Sent(
             promise, message.attempt, action.incarnation, [], [], call.size
         )

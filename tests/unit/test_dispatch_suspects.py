@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.test_dispatch import ask, done, ready, to_clients, to_workers
 from thoth_core.errors import PoisonInput, from_dict
 from thoth_core.ids import text_hash
-from thoth_core.supervisor import suspects
+from thoth_core.supervisor import assign, suspects
 from thoth_core.supervisor.board import Quarantined, ToClient, ToWorker
 from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.supervisor.pool import Staff
@@ -44,7 +44,11 @@ def bulk(dispatch: Dispatch, id: str, *texts: str) -> None:
     ask(dispatch, "embed", id, texts=[*texts, *(f"{id} {n}" for n in range(17 - len(texts)))])
 
 
-def test_between_two_deaths_a_good_text_must_pass_in_the_same_worker() -> None:
+def test_between_two_deaths_a_good_text_must_pass_in_the_same_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Nothing else in between.
+    monkeypatch.setattr(assign, "TRIALS_IN_A_ROW", 1000)
     dispatch = ready(interactive=False)
     bulk(dispatch, "r1", "x")
     assert "x" in texts_of(to_workers(dispatch)[0])
@@ -243,6 +247,33 @@ def test_a_worker_that_runs_a_text_when_the_verdict_falls_costs_no_further_trial
     assert [m.id for m in to_clients(actions)] == ["r2"]
     assert not [a for a in actions if isinstance(a, ToWorker)]
     assert not dispatch.board.own.cases
+
+
+@pytest.mark.parametrize("bulk_workers", [1, 2])
+def test_suspected_texts_without_end_keep_no_bulk_work_waiting(bulk_workers: int) -> None:
+    dispatch = ready()
+    if bulk_workers == 2:
+        dispatch.worker_ready("c", "c1", "bulk", INFO)
+    held, deaths, found = to_workers(dispatch), 0, 0
+    ask(dispatch, "embed", "bulk", texts=[f"good {n}" for n in range(100)])
+    while "bulk" in dispatch.board.requests:
+        if len(dispatch.board.requests) < 3:
+            # The worker for queries meets another bad text each time.
+            ask(dispatch, "embed", f"r{found}", texts=[f"bad {found}"])
+            found += 1
+        held += to_workers(dispatch)
+        action = held.pop(0)
+        if dispatch.board.own.pool.get(action.slot, action.incarnation) is None:
+            continue
+        if not texts_of(action)[0].startswith("bad"):
+            done(dispatch, action)
+            continue
+        deaths += 1
+        lane = "interactive" if action.slot == "i" else "bulk"
+        dispatch.worker_gone(action.slot, action.incarnation, blame=True, ending=CRASH)
+        dispatch.worker_ready(action.slot, f"{action.slot}-{deaths}", lane, INFO)
+        assert deaths < 1000, "it waits for ever"
+    assert found > 3
 
 
 @pytest.mark.parametrize("gone", ["given up", "ended for good"])

@@ -25,6 +25,9 @@ HANDED_QUERIES = 64
 #: Units that somebody waits for which overtake bulk units in the workers of these; then one of the
 #: bulk units goes first. So none waits for ever while a lane's own workers are away.
 INTERACTIVE_IN_A_ROW = 16
+#: Units that run alone one after the other in the only bulk worker there is; then it takes one of
+#: the bulk units that wait. There may be suspected texts without end.
+TRIALS_IN_A_ROW = 4
 
 
 def pump(board: Board) -> None:
@@ -117,10 +120,22 @@ def _pump_suspects(board: Board, team: Team) -> None:
     if team.alone is not None:
         return
     host = team.pool.host(bool(team.cases))
-    if host is not None:
-        unit = team.alone = suspects.next_trial(board, team, host, store=_store_takes(board))
-        unit.alone = True
-        _send_unit(board, host, unit)
+    if host is None or (team.pool.is_only(host) and _pump_between(board, team, host)):
+        return
+    team.trials += 1
+    unit = team.alone = suspects.next_trial(board, team, host, store=_store_takes(board))
+    unit.alone = True
+    _send_unit(board, host, unit)
+
+
+def _pump_between(board: Board, team: Team, host: Worker) -> bool:
+    """Whether the host takes a bulk unit, because it had so many that run alone."""
+    while team.trials >= TRIALS_IN_A_ROW and (unit := _next_bulk(board, team)) is not None:
+        if _may_run(board, unit):
+            team.trials = 0
+            _send_unit(board, host, unit)
+            return True
+    return False
 
 
 def _may_run(board: Board, unit: Unit) -> bool:

@@ -134,6 +134,10 @@ class Pool:
         worker = self.workers.get(self._host)
         return worker if worker is not None and not worker.units else None
 
+    def is_only(self, worker: Worker) -> bool:
+        """Whether no other bulk worker is here."""
+        return all(each is worker for each in self._bulk())
+
     @property
     def host_is_away(self) -> bool:
         """The slot that is kept for units which run alone has no worker at the moment."""
