@@ -84,7 +84,7 @@ MUTATIONS = [
         "dispatch:Dispatch.store_message",
         "unit.attempt != message.attempt\n",
         "False\n",
-        3,
+        13,
     ),
     Mutation(
         "a write number has no epoch",
@@ -119,7 +119,7 @@ MUTATIONS = [
         "board:Board.release",
         "worker.kept.discard(unit)",
         "worker.kept.discard(unit); worker.units = [u for u in worker.units if u is not unit]",
-        3,
+        7,
     ),
     Mutation(
         "the credit of a unit that was given up never comes back",
@@ -189,7 +189,7 @@ MUTATIONS = [
         "dispatch:Dispatch.worker_gone",
         "if position == 0 and blame:",
         "if position == 0:",
-        33,
+        27,
     ),
     Mutation(
         "a released unit's vectors stay with the worker",
@@ -259,7 +259,7 @@ MUTATIONS = [
         "dispatch:Dispatch._is_silent",
         "late and self._is_worked_for(request)",
         "False",
-        13,
+        3,
     ),
     Mutation(
         "a worker that hangs is not ended",
@@ -336,14 +336,14 @@ MUTATIONS = [
         "slots:Slot._after_death",
         "self.deaths >= policy.deaths",
         "False",
-        5,
+        3,
     ),
     Mutation(
         "what was given up is not tried again",
         "slots:Slot._after_death",
         "self._retry_at = now + policy.failed_retry",
         "self._retry_at = None",
-        5,
+        3,
     ),
     Mutation(
         "a worker that cannot be set up is started over and over",

@@ -93,6 +93,9 @@ class SlotChecks:
     def operator(self, supervisor: Supervisor, name: str | None) -> None:
         for each in [name] if name is not None else list(supervisor.crew.slots):
             account = self._of(each)
+            if account.stopped:
+                # It is ended for good, whatever an operator says.
+                continue
             account.restarted = True
             account.given_up = account.boot_failure = False
             account.deaths = 0

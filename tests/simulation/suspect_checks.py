@@ -104,7 +104,7 @@ class SuspectChecks:
     def quarantined(self, text: str | None, weights: str) -> None:
         """Dispatch gave this text up."""
         if text is None:
-            return
+            raise Violation("a text is given up that no worker had when it ended")
         if self._alone[text] < POISON_DEATHS:
             raise Violation(f"{text!r} is given up, and caused no two deaths")
         self._given_up.add((text, weights))

@@ -312,7 +312,8 @@ class WorkChecks:
         old = self._units.get(message.id)
         if old is not None and message.attempt <= old.attempt:
             raise Violation(f"{message.id} is sent again as attempt {message.attempt}")
-        if not holder.has:
+        if not holder.has and board.store.moved is None:
+            # It had nothing to do, not even vectors on their way to it, when it was last looked at.
             holder.moved = self.world.now
         self._units[message.id] = holder.has[message.id] = Sent(
             promise, message.attempt, action.incarnation, [], [], call.size

@@ -12,6 +12,7 @@ from tests.unit.test_dispatch import MODEL, ask, done, embed, ready, to_clients,
 from thoth_core.errors import DeadlineExceeded, Overloaded, from_dict
 from thoth_core.supervisor.board import ToStore, ToWorker
 from thoth_core.supervisor.dispatch import Dispatch, Limits
+from thoth_core.supervisor.refused_line import PATIENCE
 from thoth_core.supervisor.store_line import MAX_CALLS
 from thoth_core.wire import Message
 
@@ -208,3 +209,43 @@ def test_no_texts_wait_for_the_model_whose_dimension_the_answer_has() -> None:
     dispatch.worker_ready("i", "i1", "interactive", INFO)
     [result] = to_clients(dispatch.actions())
     assert (result.kind, result.body["dimension"]) == ("result", MODEL["dimension"])
+
+
+# -- who was refused for want of room -------------------------------------------------------------
+
+
+def bulk(dispatch: Dispatch, id: str, now: float) -> bool:
+    """Ask for something that fills the queue; whether it is admitted."""
+    body = {"texts": ["x" * 100] * 17}
+    dispatch.request(now, b"client", Message("embed", id, body=body), 1000)
+    return id not in errors(dispatch)
+
+
+def test_room_that_has_become_free_is_theirs_who_were_refused_before() -> None:
+    dispatch = Dispatch(Limits(queue_requests=1))
+    assert bulk(dispatch, "first", 0.0)
+    assert not bulk(dispatch, "second", 0.0)
+    assert not bulk(dispatch, "third", 1.0)
+    dispatch.cancel(b"client", "first")
+    # One that had its turn is behind them, and each of them behind those before it.
+    dispatch.board.requests["open"] = dispatch.admission.admit(
+        2.0, b"client", Message("count", "open", body={"collection": "c"}), 10
+    )
+    dispatch.limits = dispatch.admission._limits = Limits(queue_requests=2)
+    assert not bulk(dispatch, "fourth", 2.0)
+    assert not bulk(dispatch, "third", 2.0)
+    assert bulk(dispatch, "second", 3.0)
+    # Those who never come again are waited for no longer than a client pauses.
+    dispatch.cancel(b"client", "second")
+    assert not bulk(dispatch, "fifth", 4.0)
+    assert bulk(dispatch, "fifth", 4.0 + PATIENCE + 0.1)
+
+
+def test_what_somebody_waits_for_passes_them() -> None:
+    dispatch = Dispatch(Limits(queue_requests=2))
+    assert bulk(dispatch, "first", 0.0)
+    assert bulk(dispatch, "second", 0.0)
+    assert not bulk(dispatch, "third", 0.0)
+    dispatch.cancel(b"client", "first")
+    ask(dispatch, "embed", "small", 0.0, texts=["a"])
+    assert "small" not in errors(dispatch)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from thoth_core.errors import ModelNotRunning, Overloaded, ServiceStopping, ThothError
 from thoth_core.supervisor.board import Board
+from thoth_core.supervisor.refused_line import RefusedLine
 from thoth_core.supervisor.requests import MODELLED, Request, asked_model, check, is_interactive
 from thoth_core.supervisor.team import Team
 from thoth_core.wire import Message
@@ -24,6 +25,7 @@ class Admission:
         self._board = board
         self._limits = limits
         self._number = 0
+        self._line = RefusedLine()
 
     def admit(self, now: float, client: bytes, message: Message, size: int) -> Request:
         """The request, not yet on the books; raises why it is refused. ``size`` is in bytes."""
@@ -35,15 +37,15 @@ class Admission:
         problem = self.impossible(message.kind, team)
         if problem is not None:
             raise problem
-        if board.requests and (
-            board.bytes + size > self._limits.queue_bytes
-            or len(board.requests) >= self._limits.queue_requests
-        ):
+        interactive = is_interactive(message)
+        if not self._fits(now, message.id, size, interactive=interactive):
             board.counters["requests_overloaded"] += 1
+            self._line.refused(now, message.id, size)
             raise Overloaded(
                 f"the queue holds {len(board.requests)} calls of {board.bytes:,} bytes",
                 retry_after=0.5,
             )
+        self._line.admitted(message.id)
         self._number += 1
         request = Request(
             id=message.id,
@@ -52,7 +54,7 @@ class Admission:
             body=message.body,
             buffers=message.buffers,
             size=size,
-            interactive=is_interactive(message),
+            interactive=interactive,
             number=self._number,
             progressed=now,
             deadline=None if message.deadline is None else now + message.deadline,
@@ -62,6 +64,17 @@ class Admission:
         request.errors, request.refused = errors, tuple(errors)
         request.left = request.total - len(errors)
         return request
+
+    def _fits(self, now: float, id: str, size: int, *, interactive: bool) -> bool:
+        board, limits = self._board, self._limits
+        if not board.requests:
+            return True
+        # What somebody waits for is small, and passes the others here as it does later.
+        before = (0, 0) if interactive else self._line.before(now, id)
+        return (
+            board.bytes + before[1] + size <= limits.queue_bytes
+            and len(board.requests) + before[0] < limits.queue_requests
+        )
 
     def impossible(self, kind: str, team: Team) -> ThothError | None:
         """What keeps a request of that kind from being carried out at all."""

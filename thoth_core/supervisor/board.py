@@ -134,6 +134,9 @@ class Board:
         """Have another team embed the texts of the request, all of them anew."""
         for unit in list(request.units):
             self.drop_unit(unit)
+        for call in request.calls:
+            self.store.drop(call)
+        request.calls.clear()
         request.team.bulk.discard(request)
         request.pending.clear()
         request.team.open[request.interactive] -= 1

@@ -264,7 +264,7 @@ class Dispatch:
         if incarnation != board.store.incarnation:
             return
         for call in board.store.lost(blame=blame):
-            if call.deaths >= STORE_DEATHS:
+            if call.deaths >= STORE_DEATHS and not call.dropped:
                 board.fail(call.request, _store_keeps_dying(call.deaths))
         for unit in list(board.handed):
             unit.store_deaths += int(blame)
@@ -301,7 +301,7 @@ class Dispatch:
             board.counters["frames_late"] += 1
             return
         board.out.append(Useful("store"))
-        if board.requests.get(call.request.id) is call.request:
+        if board.requests.get(call.request.id) is call.request and not call.dropped:
             self._progressed(now, call.request)
             call.request.calls.discard(call)
             outcomes.call_answered(board, call, message)

@@ -190,7 +190,8 @@ class Staffing:
 
     def _held(self, place: Place) -> int:
         # One that is coming will hold more than it does.
-        return max(place.memory or 0, 0 if place.standing == "ready" else self.need(place.model))
+        known = place.standing == "ready" and place.memory is not None
+        return max(place.memory or 0, 0 if known else self.need(place.model))
 
     def _victim(
         self,
