@@ -17,7 +17,7 @@ from tests.support.damage import garble, index_of
 from tests.support.stock_chroma import Made
 from thoth_core.chroma_dir import database_salvage, graph, hnsw_files
 from thoth_core.chroma_dir.check import check
-from thoth_core.chroma_dir.gather import Source
+from thoth_core.chroma_dir.source import Source
 
 FILES = (
     "header.bin",
