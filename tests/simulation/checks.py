@@ -226,6 +226,7 @@ class Checks:
 
     def before_tick(self, supervisor: Supervisor) -> None:
         board = supervisor.dispatch.board
+        self.work.before_tick(supervisor)
         for promise in self.open.values():
             if _waits_for_start(board, promise):
                 promise.moved = self.world.now

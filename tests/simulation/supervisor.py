@@ -321,7 +321,8 @@ class Supervisor:
     def _from_control(self, now: float, word: tuple[str, Any]) -> None:
         kind, what = word
         if kind == "restart":
-            if not self.stopping:
+            # One that has gone since it was asked for is refused at the desk.
+            if not self.stopping and (what is None or what in self.crew.slots):
                 self.world.checks.slots.operator(self, what)
                 self.crew.restart(now, what)
                 self._tell_dispatch(now)

@@ -55,6 +55,8 @@ class Holder:
     alone: str = ""
     moved: float = 0.0
     steps: int = 0
+    #: A store that had nothing when it was last looked at, not even vectors on their way to it.
+    free: bool = True
     #: It was told to end in an earlier turn of the loop.
     leaving: bool = False
 
@@ -123,6 +125,8 @@ class WorkChecks:
         if unit is None:
             # Given up since, in the same turn; the worker is to be told so after this.
             if holder is not None:
+                if not holder.has:
+                    holder.moved = self.world.now
                 texts = message.body["texts"]
                 holder.has[message.id] = Sent(None, message.attempt, action.incarnation, texts, [])
             return
@@ -241,6 +245,17 @@ class WorkChecks:
         if holder.steps != steps or free:
             holder.steps, holder.moved = steps, self.world.now
 
+    def before_tick(self, supervisor: Supervisor) -> None:
+        """A store is late from the tick on that finds it with something."""
+        board = supervisor.dispatch.board
+        holder = self._holders.get(board.store.incarnation)
+        if holder is None:
+            return
+        if not (holder.has or board.handed):
+            holder.free = True
+        elif holder.free:
+            holder.free, holder.moved = False, max(holder.moved, self.world.now)
+
     def after_message(self, supervisor: Supervisor) -> None:
         slot, self._useful = self._useful, ""
         if slot and supervisor.crew.slots[slot].deaths:
@@ -312,9 +327,6 @@ class WorkChecks:
         old = self._units.get(message.id)
         if old is not None and message.attempt <= old.attempt:
             raise Violation(f"{message.id} is sent again as attempt {message.attempt}")
-        if not holder.has and board.store.moved is None:
-            # It had nothing to do, not even vectors on their way to it, when it was last looked at.
-            holder.moved = self.world.now
         self._units[message.id] = holder.has[message.id] = Sent(
             promise, message.attempt, action.incarnation, [], [], call.size
         )

@@ -149,6 +149,9 @@ def _send_unit(board: Board, worker: Worker, unit: Unit) -> None:
     request = unit.request
     unit.attempt += 1
     unit.phase, unit.slot, unit.store = Phase.EMBEDDING, worker.slot, ""
+    if not worker.units:
+        # It has not been late with anything till now, and the last look may be a while ago.
+        worker.moved = None
     worker.units.append(unit)
     texts = request.body["texts"]
     body: dict[str, Any] = {
