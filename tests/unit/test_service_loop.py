@@ -14,6 +14,7 @@ import pytest
 from thoth_core.sockets import Sent
 from thoth_core.supervisor import switchboard
 from thoth_core.supervisor.joint import Joint
+from thoth_core.supervisor.outbox import Outbox
 from thoth_core.supervisor.service import GAP, Service
 from thoth_core.supervisor.switchboard import Door
 from thoth_core.wire import Frame, Message, decode, encode
@@ -93,3 +94,22 @@ def test_a_message_that_meets_a_defect_is_answered_and_the_loop_goes_on(
     Door(object(), Counter(), LOG, then=lambda now: None).read(broken)
     assert [(m.kind, m.id) for m in answered] == [("error", "r1"), ("result", "r2")]
     assert answered[0].body["code"] == "internal"
+
+
+def test_a_peer_that_was_given_up_hears_only_that() -> None:
+    """Parts of an answer may have been dropped, so that the end of it would be a lie."""
+    told: list[Message] = []
+    lost: list[bytes] = []
+    door = Door(object(), Counter(), LOG, then=lambda now: None, gone=lost.append)
+
+    def send(frames: list[Frame], to: bytes) -> Sent:
+        told.append(decode(frames))
+        return Sent.SENT
+
+    door.out = Outbox(send)
+    door.reply(0.0, b"peer", Message("part", "r1"))
+    door.out._give_up(b"peer")
+    door.reply(0.0, b"peer", Message("result", "r1"))
+    door.reply(0.0, b"peer", Message("lost", "r2"))
+    door.reply(0.0, b"other", Message("result", "r3"))
+    assert [(m.kind, m.id) for m in told] == [("part", "r1"), ("lost", "r2"), ("result", "r3")]

@@ -90,11 +90,14 @@ class Door:
 
     def reply(self, now: float, to: bytes, message: Message) -> None:
         """Send an answer; one that cannot be sent as it is becomes the error that says why."""
+        known = self.out.gave_up(to)
+        if known and self._gone is not None and message.kind != "lost":
+            # What belongs to it may have been dropped; it is to ask again.
+            return
         try:
             frames = encode(message)
         except ThothError as problem:
             frames = encode(error_message(problem, message.id))
-        known = self.out.gave_up(to)
         if not self.out.send(now, to, frames):
             self._lose(to, known=known)
 
