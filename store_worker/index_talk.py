@@ -32,7 +32,7 @@ class IndexTalk:
         self._faults = faults
         self._child: IndexChild | None = None
         self._asked: Ask | None = None
-        #: When one that hangs was asked for its stacks.
+        #: When one that hangs in what it was asked last was asked for its stacks.
         self._hung_at: float | None = None
         self._oom_kills = oom_kills()
 
@@ -63,13 +63,12 @@ class IndexTalk:
         """Start one; :class:`OSError` when that cannot be."""
         self._oom_kills = oom_kills()
         self._child = IndexChild(self._data_dir, self._nudge, faults=self._faults)
-        self._hung_at = None
         self._log.info("started the index process (pid %d)", self._child.pid)
 
     def ask(self, step: Ask, array: bytes | memoryview = b"") -> None:
         """Ask it, when it is free."""
         if self._child is not None:
-            self._asked = step
+            self._asked, self._hung_at = step, None
             self._child.ask(step.op, array, **step.fields)
 
     def hear(self, seconds: float = 0.0) -> tuple[Ask | None, Reply | Died] | None:
