@@ -184,6 +184,24 @@ def test_while_it_is_left_alone_the_status_says_why() -> None:
     assert lives.rule.waits["embed-bulk-1"].startswith("memory 812 MB over 700; left alone for 29")
 
 
+def test_a_slot_for_another_model_is_not_judged_by_who_had_its_name() -> None:
+    rule = recycling()
+    other = Seen("embed-2-bulk-1", "embed", "bulk", "ready", memory=812 * MB, model="a")
+    calm = crew()
+    [first] = rule.look(10.0, [*calm, other])
+    assert isinstance(first, Recycle)
+    # The next of that model grows as soon, and is left alone.
+    again = replace(other, life=1, ready_since=11.0)
+    assert [type(each) for each in rule.look(12.0, [*calm, again])] == [Warn]
+    assert rule.look(13.0, [*calm, again]) == []
+    # Another model's has that name since.
+    fresh = replace(other, model="b", ready_since=13.0)
+    [found] = rule.look(14.0, [*calm, fresh])
+    assert isinstance(found, Recycle)
+    rule.look(15.0, calm)
+    assert len(rule._histories) == len(calm), "what is there no more is remembered"
+
+
 standings = st.sampled_from(["ready", "coming", "gone"])
 
 

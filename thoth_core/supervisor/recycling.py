@@ -93,13 +93,16 @@ class Recycling:
         self.pauses = pauses or Pauses()
         #: By slot, why one that is over a bound is not replaced yet; for ``status``.
         self.waits: Mapping[str, str] = {}
-        self._histories: dict[str, _History] = {}
+        #: By slot and model: a slot for another model has a name that others had before.
+        self._histories: dict[tuple[str, str], _History] = {}
 
     def look(self, now: float, crew: Sequence[Seen]) -> list[Recycle | Warn]:
         """What is to be done now; one :class:`Recycle` at most."""
         found: list[Recycle | Warn] = []
         waits: dict[str, str] = {}
         wanted: list[tuple[int, float, Seen, str]] = []
+        there = {_key(each) for each in crew}
+        self._histories = {key: each for key, each in self._histories.items() if key in there}
         for each in crew:
             if each.standing != "ready":
                 continue
@@ -122,7 +125,7 @@ class Recycling:
         if wanted:
             # The one that is furthest over its memory, then the oldest.
             _, _, chosen, reason = min(wanted, key=lambda each: each[:2])
-            history = self._histories[chosen.name]
+            history = self._histories[_key(chosen)]
             history.follows = history.over
             found.append(Recycle(chosen.name, f"recycled: {reason}"))
             for _, _, each, why in wanted:
@@ -133,7 +136,7 @@ class Recycling:
 
     def _follow(self, now: float, seen: Seen, found: list[Recycle | Warn]) -> _History:
         """Note how a worker that is ready has grown."""
-        history = self._histories.setdefault(seen.name, _History())
+        history = self._histories.setdefault(_key(seen), _History())
         age = now - seen.ready_since
         if history.life != seen.life:
             history.life, history.over, history.due_since = seen.life, False, None
@@ -171,6 +174,10 @@ class Recycling:
             f"{bound}: it is left alone for {pause:.0f} s. If it needs as much, raise "
             "THOTH_WORKER_MEMORY_MB"
         )
+
+
+def _key(seen: Seen) -> tuple[str, str]:
+    return seen.name, seen.model
 
 
 def _held_by(seen: Seen, crew: Sequence[Seen]) -> str:
