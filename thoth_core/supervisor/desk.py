@@ -120,7 +120,12 @@ class Desk:
             "version": __version__,
             "uptime_s": round(now - self._started, 3),
             "data_dir": str(self._settings.data_dir),
-            "models": [dict(t.model) for t in board.teams.values() if t.model is not None],
+            # The service's own first.
+            "models": [
+                dict(team.model)
+                for team in sorted(board.teams.values(), key=lambda t: t is not board.own)
+                if team.model is not None
+            ],
             "workers": workers,
             "queue": self._dispatch.queue(),
             "quarantined": len(self._quarantine.quarantine),
