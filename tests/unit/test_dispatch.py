@@ -107,7 +107,7 @@ def test_a_late_answer_of_another_attempt_or_incarnation_is_dropped() -> None:
 
 def test_over_the_bound_the_answer_is_overloaded_at_once() -> None:
     dispatch = ready(Limits(queue_bytes=1000))
-    embed(dispatch, 1)
+    embed(dispatch, 17)
     dispatch.request(0.0, b"c", Message("embed", "r2", body={"texts": ["x"]}), 5000)
     [refused] = [m for m in to_clients(dispatch.actions()) if m.id == "r2"]
     error = from_dict(refused.body)

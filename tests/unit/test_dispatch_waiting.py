@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.unit.test_dispatch import MODEL, ask, done, embed, ready, to_clients, to_workers
-from thoth_core.errors import DeadlineExceeded, Overloaded, from_dict
+from thoth_core.errors import DeadlineExceeded, ModelMismatch, Overloaded, from_dict
 from thoth_core.supervisor.board import ToStore, ToWorker
 from thoth_core.supervisor.dispatch import Dispatch, Limits
 from thoth_core.supervisor.refused_line import PATIENCE
 from thoth_core.supervisor.store_line import MAX_CALLS
-from thoth_core.wire import Message
+from thoth_core.wire import Message, error_message
 
 INFO = {"model": MODEL, "credit": {"units": 2, "items": 4, "tokens": 1000}}
 
@@ -202,6 +202,25 @@ def test_whose_a_call_is_that_names_a_model_is_seen_when_the_model_becomes_known
     assert (unit.slot, dispatch.board.units[unit.message.id].request.id) == ("o", "other")
 
 
+def test_a_model_in_a_folder_is_not_taken_for_the_one_whose_name_it_has() -> None:
+    dispatch = ready()
+    ask(dispatch, "embed", "folder", texts=["x"], model="/tuned/all-mpnet-base-v2")
+    tuned = {"name": "all-mpnet-base-v2", "dimension": 4, "weights": "tuned"}
+    info = INFO | {"model": tuned}
+    dispatch.worker_ready("o", "o1", "interactive", info, "/tuned/all-mpnet-base-v2")
+    assert [a.slot for a in to_workers(dispatch)] == ["o"]
+    ask(dispatch, "embed", "public", texts=["x"], model="all-mpnet-base-v2")
+    assert not to_workers(dispatch)
+    assert "all-mpnet-base-v2" in dispatch.board.teams
+    # Who names none has the one that the collection was made with, and not one of its name.
+    ask(dispatch, "add", "any", collection="c", ids=["1"], texts=["x"])
+    [have] = to_store(dispatch)
+    problem = ModelMismatch("it is another's", expected=tuned)
+    dispatch.store_message(0.0, error_message(problem, have.id, have.attempt, "s1"))
+    [again] = to_store(dispatch)
+    assert again.body["model"] == tuned
+
+
 def test_no_texts_wait_for_the_model_whose_dimension_the_answer_has() -> None:
     dispatch = Dispatch()
     ask(dispatch, "embed", texts=[])
@@ -239,6 +258,33 @@ def test_room_that_has_become_free_is_theirs_who_were_refused_before() -> None:
     dispatch.cancel(b"client", "second")
     assert not bulk(dispatch, "fifth", 4.0)
     assert bulk(dispatch, "fifth", 4.0 + PATIENCE + 0.1)
+
+
+def test_one_that_is_larger_than_the_queue_has_its_turn_and_keeps_nobody_out() -> None:
+    dispatch = Dispatch(Limits(queue_bytes=20_000))
+
+    def large(id: str, now: float) -> bool:
+        dispatch.request(now, b"client", Message("embed", id, body={"texts": ["x"] * 17}), 30_000)
+        return id not in errors(dispatch)
+
+    assert bulk(dispatch, "first", 0.0)
+    ask(dispatch, "embed", "small", 0.0, texts=["a"])
+    assert not large("large", 0.0)
+    assert not bulk(dispatch, "second", 1.0)
+    # Small calls go on without end.
+    dispatch.cancel(b"client", "first")
+    assert "small" in dispatch.board.requests
+    assert not bulk(dispatch, "second", 2.0)
+    assert large("large", 2.0)
+    # One at a time, also of those that somebody waits for.
+    dispatch.request(2.0, b"client", Message("embed", "wide", body={"texts": ["x"]}), 30_000)
+    assert "wide" in errors(dispatch)
+    dispatch.cancel(b"client", "large")
+    dispatch.request(2.5, b"client", Message("embed", "wide", body={"texts": ["x"]}), 30_000)
+    dispatch.cancel(b"client", "wide")
+    # It is behind those who waited for it.
+    assert not large("larger", 3.0)
+    assert bulk(dispatch, "second", 3.0)
 
 
 def test_what_somebody_waits_for_passes_them() -> None:

@@ -69,12 +69,17 @@ class Admission:
         board, limits = self._board, self._limits
         if not board.requests:
             return True
+        count = limits.queue_requests - len(board.requests) - 1
+        room = limits.queue_bytes - board.bytes - size
+        if size > limits.queue_bytes >= board.bytes and all(
+            r.interactive for r in board.requests.values()
+        ):
+            # It never fits. It has its turn when nothing else is open that is not small, and alone.
+            room = 0
+        if count < 0 or room < 0:
+            return False
         # What somebody waits for is small, and passes the others here as it does later.
-        before = (0, 0) if interactive else self._line.before(now, id)
-        return (
-            board.bytes + before[1] + size <= limits.queue_bytes
-            and len(board.requests) + before[0] < limits.queue_requests
-        )
+        return interactive or self._line.leaves(now, id, count, room)
 
     def impossible(self, kind: str, team: Team) -> ThothError | None:
         """What keeps a request of that kind from being carried out at all."""

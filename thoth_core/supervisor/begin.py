@@ -42,10 +42,13 @@ def follow(board: Board, request: Request, problem: ThothError) -> bool:
         return False
     made = problem.details.get("expected")
     name = made.get("name") if isinstance(made, dict) else None
-    if not isinstance(name, str) or not name or request.team.is_called(name):
+    if not isinstance(made, dict) or not isinstance(name, str) or not name:
+        return False
+    team = board.team_of(made) or board.team(name)
+    if team is request.team:
         return False
     request.moved_for = problem
-    board.move(request, board.team(name))
+    board.move(request, team)
     begin(board, request)
     return True
 

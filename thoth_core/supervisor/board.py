@@ -15,7 +15,16 @@ from thoth_core.errors import ThothError
 from thoth_core.supervisor.counters import Counters
 from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.quarantine import Entry, Quarantine
-from thoth_core.supervisor.requests import MODELLED, READS, WRITES, Call, Phase, Request, Unit
+from thoth_core.supervisor.requests import (
+    MODELLED,
+    READS,
+    WRITES,
+    Call,
+    Phase,
+    Request,
+    Unit,
+    plain_name,
+)
 from thoth_core.supervisor.store_line import StoreLine
 from thoth_core.supervisor.team import Team
 from thoth_core.supervisor.units import estimate_tokens, form_units
@@ -101,14 +110,20 @@ class Board:
     # -- teams --------------------------------------------------------------------------------
 
     def team(self, name: str) -> Team:
-        """The team of this model, made if there is none; the service's own for ""."""
+        """The team that is asked for by this name, made if there is none; the service's own for ""
+        and for what that calls itself. What others call themselves says nothing: one in a folder
+        may have the name of another model."""
         if not name or self.own.is_called(name):
             return self.own
         for team in self.teams.values():
-            if team.is_called(name):
+            if plain_name(team.name) == plain_name(name):
                 return team
         team = self.teams[name] = Team(name)
         return team
+
+    def team_of(self, model: Mapping[str, Any]) -> Team | None:
+        """The team whose model has this identity; None if none is known to."""
+        return next((team for team in self.teams.values() if team.model == model), None)
 
     def find_worker(self, slot: str, incarnation: str) -> tuple[Team, Worker] | None:
         """The worker, if it is still that incarnation, and the team that it is in."""

@@ -24,19 +24,33 @@ class RefusedLine:
 
     def refused(self, now: float, id: str, size: int) -> None:
         """It keeps the place that it has, if it has one."""
+        if id not in self._line and len(self._line) >= MOST:
+            self._forget(now)
         if id in self._line or len(self._line) < MOST:
             self._line[id] = (size, now)
 
     def admitted(self, id: str) -> None:
         self._line.pop(id, None)
 
-    def before(self, now: float, id: str) -> tuple[int, int]:
-        """How many stand before this one, or before a new one, and how many bytes they have."""
-        for other in [o for o, (_, at) in self._line.items() if now - at > PATIENCE]:
-            del self._line[other]
-        count = size = 0
-        for other, (theirs, _) in self._line.items():
+    def leaves(self, now: float, id: str, count: int, room: int) -> bool:
+        """Whether those before this one, or before a new one, are no more than ``count`` and have
+        no more than ``room`` bytes."""
+        gone, fits = [], True
+        for other, (theirs, at) in self._line.items():
             if other == id:
                 break
-            count, size = count + 1, size + theirs
-        return count, size
+            if now - at > PATIENCE:
+                gone.append(other)
+                continue
+            count, room = count - 1, room - theirs
+            if count < 0 or room < 0:
+                # What stands behind it need not be looked at: each call has to pass here.
+                fits = False
+                break
+        for other in gone:
+            del self._line[other]
+        return fits
+
+    def _forget(self, now: float) -> None:
+        for other in [o for o, (_, at) in self._line.items() if now - at > PATIENCE]:
+            del self._line[other]
