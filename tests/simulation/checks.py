@@ -51,6 +51,8 @@ class Promise:
     #: When an embed worker was last seen to be at work for it.
     worked_for: float = -math.inf
     store_deaths: int = 0
+    #: What the workers said of their model that embedded what the caller has of it.
+    made_by: Any = None
 
     @property
     def kind(self) -> str:
@@ -179,7 +181,8 @@ class Checks:
         self.world.tally[f"error: {code}"] += 1
         crew = supervisor.crew
         fine = False
-        if self.all_must_succeed:
+        changed = code == "overloaded" and self.world.weights[promise.request.team.name]
+        if self.all_must_succeed and not changed:
             raise Violation(f"{promise.kind} {promise.id} of a quiet service failed: {error}")
         if code == "deadline":
             silence = supervisor.dispatch.limits.silence
@@ -192,8 +195,10 @@ class Checks:
         elif code == "stopping":
             fine = bool(supervisor.stopping)
         elif code == "overloaded":
-            # There is memory for so many workers of other models, and they are all at work.
-            fine = promise.request.team is not supervisor.dispatch.board.own
+            # There is memory for so many workers of other models, and they are all at work; or its
+            # model changed in the middle.
+            team = promise.request.team
+            fine = team is not supervisor.dispatch.board.own or bool(self.world.weights[team.name])
         elif code == "model_mismatch":
             fine = self._mismatched(supervisor, promise)
         elif code in ("worker_failed", "model_not_found", "storage"):

@@ -350,7 +350,7 @@ MUTATIONS = [
         "slots:Slot.died",
         "if exit.boot_failure:",
         "if False:",
-        2,
+        10,
     ),
     Mutation(
         "whoever ignores SIGTERM is left alone",
@@ -420,7 +420,7 @@ MUTATIONS = [
         "store_line:StoreLine.hangs",
         "now - self.moved >= limit",
         "False",
-        7,
+        13,
     ),
     Mutation(
         "a worker that is replaced leaves its deaths behind it",
@@ -470,6 +470,20 @@ MUTATIONS = [
         "request.team.open[request.interactive] -= 1",
         "pass",
         0,
+    ),
+    Mutation(
+        "vectors of two models come into one answer",
+        "dispatch:Dispatch.worker_ready",
+        "known is not None and known != identity",
+        "False",
+        52,
+    ),
+    Mutation(
+        "suspected texts keep interactive work waiting in an only worker",
+        "assign:_next_between",
+        "team.pool.is_alone(host) and not",
+        "False and not",
+        3,
     ),
     Mutation(
         "a request that goes on with another model keeps its lines",

@@ -75,6 +75,8 @@ class WorkChecks:
         self.tried = 0.0
         #: Interactive units in a row that overtook bulk units.
         self._overtook: Counter[str] = Counter()
+        #: Units in a row that an only worker was given while interactive ones waited.
+        self._tried: Counter[str] = Counter()
         self._hashes: dict[str, str] = {}
         #: How often others had a turn since this bulk request had its last.
         self._passed: dict[Request, Counter[Request]] = {}
@@ -91,6 +93,7 @@ class WorkChecks:
             suspects.began()
         self.tried = self.world.now
         self._overtook.clear()
+        self._tried.clear()
         self._passed.clear()
         self._urgent_in_a_row = self._kept_waiting = 0
 
@@ -140,6 +143,7 @@ class WorkChecks:
         same = {i: h for i, h in self._holders.items() if h.model == holder.model}
         self._suspects[holder.model].sent(board, same, action.incarnation, unit)
         self._turn(board, unit)
+        self._trials(board, holder, unit)
         self._overtakes(board, holder, unit)
         sent = self._units.get(unit.id)
         if sent is not None and message.attempt <= sent.attempt:
@@ -224,6 +228,10 @@ class WorkChecks:
             self._suspects[holder.model].answered(
                 holder, child.incarnation, message.id, first.texts
             )
+        if not late and sent is not None and sent.promise is not None and message.kind == "done":
+            made_by, sent.promise.made_by = sent.promise.made_by, holder.said
+            if made_by not in (None, holder.said):
+                raise Violation(f"{sent.promise.id} has vectors of {made_by} and of {holder.said}")
         if not late and sent is not None:
             self._moves(sent, child.slot if ends and message.kind != "error" else "")
         return late
@@ -420,6 +428,19 @@ class WorkChecks:
         if not store:
             for waiting in bulk._bound:
                 self._passed.pop(waiting, None)
+
+    def _trials(self, board: Board, holder: Holder, unit: Unit) -> None:
+        """Suspected texts keep nobody waiting for ever who has no other worker."""
+        team = unit.team
+        room = assign.HANDED_UNITS + assign.HANDED_QUERIES
+        others = [s for s in team.pool.workers if s not in team.pool.leaving | {holder.slot}]
+        waits = _can_go(board, team.interactive, len(board.handed) < room) and not others
+        self._tried[team.name] += 1
+        if not waits or (unit.request.interactive and not unit.alone):
+            self._tried[team.name] = 0
+        # By turns with a bulk unit, which may be begun anew.
+        if self._tried[team.name] > 4 * assign.TRIALS_IN_A_ROW:
+            raise Violation("suspected texts keep interactive units waiting in their only worker")
 
     def _overtakes(self, board: Board, holder: Holder, unit: Unit) -> None:
         """Where the lanes share a worker, interactive work does not keep bulk waiting for ever."""

@@ -55,6 +55,7 @@ SMALL = [
     (assign, "HANDED_UNITS", 6),
     (assign, "HANDED_QUERIES", 4),
     (assign, "INTERACTIVE_IN_A_ROW", 4),
+    (assign, "TRIALS_IN_A_ROW", 2),
     (dispatch, "STORE_PATIENCE", 3.0),
 ]
 

@@ -18,6 +18,7 @@ from tests.unit.fake_service import (
 )
 from thoth_core import (
     AuthenticationFailed,
+    Conflict,
     InvalidInput,
     PoisonInput,
     ProtocolError,
@@ -89,6 +90,24 @@ def test_poison_found_by_the_service_is_raised_with_its_place_in_the_whole_call(
     assert caught.value.indices == [2101]
     assert np.isnan(caught.value.partial[2101]).all()
     assert not np.isnan(np.delete(caught.value.partial, 2101, axis=0)).any()
+
+
+def test_vectors_of_two_models_are_no_answer(settings: Settings) -> None:
+    weights = iter("ab")
+
+    def handle(message: Message, reply: Reply) -> None:
+        def told(answer: Message) -> None:
+            if answer.kind == "result":
+                identity = {"name": "fake/4", "weights": next(weights)}
+                answer = result(message, **answer.body, identity=identity)
+            reply(answer)
+
+        embed_handler(message, told)
+
+    with FakeService(settings, handle) as service, Thoth(settings, autostart=False) as thoth:
+        with pytest.raises(Conflict, match="model changed"):
+            thoth.embed([f"t{n}" for n in range(3000)])
+        assert len(service.of("embed")) == 2
 
 
 def test_an_answer_that_leaves_rows_out_is_no_answer(settings: Settings) -> None:

@@ -276,6 +276,37 @@ def test_suspected_texts_without_end_keep_no_bulk_work_waiting(bulk_workers: int
     assert found > 3
 
 
+@pytest.mark.parametrize("lane", ["bulk", "interactive"])
+def test_suspected_texts_without_end_keep_nobody_waiting_in_an_only_worker(lane: str) -> None:
+    dispatch = Dispatch()
+    hopeless = frozenset({"bulk", "interactive"})
+    dispatch.availability(store=None, staff={"": Staff(hopeless=hopeless)})
+    dispatch.worker_ready("w", "w0", lane, INFO)
+    held, deaths, asked = to_workers(dispatch), 0, 0
+    while asked < 100 or {"query", "bulk"} & dispatch.board.requests.keys():
+        if dispatch.board.own.cases and "query" not in dispatch.board.requests and asked < 100:
+            ask(dispatch, "embed", "query", texts=["a question"])
+            ask(dispatch, "embed", "bulk", texts=[f"fine {n}" for n in range(20)])
+            asked = 100
+        while len(dispatch.board.units) < 200:
+            # Of each unit one text is bad: they are of one length.
+            texts = [f"{'evil' if n % 4 == 0 else 'good'} {asked} {n:02}" for n in range(40)]
+            ask(dispatch, "embed", f"r{asked}", texts=texts)
+            asked += 1
+        held += to_workers(dispatch)
+        action = held.pop(0)
+        if dispatch.board.own.pool.get(action.slot, action.incarnation) is None:
+            continue
+        if not any(text.startswith("evil") for text in action.message.body.get("texts", ())):
+            if action.message.kind == "unit":
+                done(dispatch, action)
+            continue
+        deaths += 1
+        dispatch.worker_gone("w", action.incarnation, blame=True, ending=CRASH)
+        dispatch.worker_ready("w", f"w{deaths}", lane, INFO)
+        assert deaths < 300, "it waits for ever"
+
+
 @pytest.mark.parametrize("gone", ["given up", "ended for good"])
 def test_a_slot_that_cannot_be_kept_running_is_not_waited_for(gone: str) -> None:
     dispatch = ready(interactive=False)

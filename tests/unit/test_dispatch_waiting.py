@@ -230,6 +230,32 @@ def test_no_texts_wait_for_the_model_whose_dimension_the_answer_has() -> None:
     assert (result.kind, result.body["dimension"]) == ("result", MODEL["dimension"])
 
 
+# -- when the files of a model change --------------------------------------------------------------
+
+
+def test_an_answer_has_vectors_of_one_model_though_its_files_change_in_the_middle() -> None:
+    dispatch = ready()
+    for id in ("begun", "under way", "waits"):
+        embed(dispatch, 17, id)
+    first, second = to_workers(dispatch)
+    done(dispatch, first)
+    changed = INFO | {"model": MODEL | {"weights": "others"}}
+    dispatch.availability(store=None, leaving=frozenset({"b", "i"}))
+    dispatch.actions()
+    dispatch.worker_ready("c", "c1", "bulk", changed)
+    actions = dispatch.actions()
+    asked_again = {m.id for m in to_clients(actions) if m.kind == "error"}
+    sent = [a for a in actions if isinstance(a, ToWorker) and a.message.kind == "unit"]
+    assert {a.slot for a in sent} == {"c"}
+    open_now = set(dispatch.board.requests)
+    assert asked_again | open_now == {"begun", "under way", "waits"}
+    assert "begun" in asked_again
+    assert "waits" in open_now
+    # What the old one says of it comes too late.
+    done(dispatch, second)
+    assert not [m for m in to_clients(dispatch.actions()) if m.id in asked_again]
+
+
 # -- who was refused for want of room -------------------------------------------------------------
 
 

@@ -112,6 +112,12 @@ def test_a_model_with_several_workers_gives_one_to_a_model_that_has_none() -> No
     assert made.look(1, wants, left) == [Start("m", "interactive")]
 
 
+def test_of_several_workers_one_that_does_nothing_leaves() -> None:
+    made = staffing(3)
+    there = [place("i", "a", "interactive"), place("b", "a", idle=True), place("c", "c")]
+    assert made.look(0, [query("a"), ingest("c"), query()], there) == [Retire("b")]
+
+
 def test_it_is_refused_when_all_are_at_work() -> None:
     made = staffing(2)
     busy = [place("a", "a"), place("b", "b")]

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.client.results import Hit, Rows, hit_of
-from thoth_core.errors import InvalidInput, PoisonInput, ProtocolError, ThothError, from_dict
+from thoth_core.errors import (
+    Conflict,
+    InvalidInput,
+    PoisonInput,
+    ProtocolError,
+    ThothError,
+    from_dict,
+)
 from thoth_core.wire import Message
 
 if TYPE_CHECKING:
@@ -75,6 +82,17 @@ def dimension_of(answers: Sequence[Message]) -> int:
         if isinstance(dimension, int) and dimension > 0:
             return dimension
     raise ProtocolError("the service did not tell the dimension of its model")
+
+
+def one_model(answers: Sequence[Message]) -> None:
+    """:class:`Conflict` if these vectors, which are one call's, are of several models."""
+    identities = [i for answer in answers if (i := answer.body.get("identity")) is not None]
+    if any(each != identities[0] for each in identities):
+        raise Conflict(
+            "the model changed while the texts were being embedded",
+            cause="its files were replaced, or the service was started with another one",
+            fix="make the call again",
+        )
 
 
 def number(value: Any) -> int:

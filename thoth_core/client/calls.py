@@ -14,6 +14,7 @@ from thoth_core.client.answers import (
     errors_in,
     hits_of,
     number,
+    one_model,
     raise_foreign,
     raise_refused,
 )
@@ -85,6 +86,7 @@ class Calls(HouseCalls):
             errors = list(refused)
             for answer, cut in zip(answers, cuts, strict=False):
                 errors += errors_in(answer, good[cut])
+            one_model(answers)
             whole = rows.whole(dimension_of(answers))
             raise_refused(errors, whole)
             missing = rows.missing()

@@ -25,8 +25,8 @@ HANDED_QUERIES = 64
 #: Units that somebody waits for which overtake bulk units in the workers of these; then one of the
 #: bulk units goes first. So none waits for ever while a lane's own workers are away.
 INTERACTIVE_IN_A_ROW = 16
-#: Units that run alone one after the other in the only bulk worker there is; then it takes one of
-#: the bulk units that wait. There may be suspected texts without end.
+#: Units that run alone one after the other in the only worker of a lane; then it takes one of the
+#: units that wait for it. There may be suspected texts without end.
 TRIALS_IN_A_ROW = 4
 
 
@@ -120,7 +120,7 @@ def _pump_suspects(board: Board, team: Team) -> None:
     if team.alone is not None:
         return
     host = team.pool.host(bool(team.cases))
-    if host is None or (team.pool.is_only(host) and _pump_between(board, team, host)):
+    if host is None or _pump_between(board, team, host):
         return
     team.trials += 1
     unit = team.alone = suspects.next_trial(board, team, host, store=_store_takes(board))
@@ -129,13 +129,25 @@ def _pump_suspects(board: Board, team: Team) -> None:
 
 
 def _pump_between(board: Board, team: Team, host: Worker) -> bool:
-    """Whether the host takes a bulk unit, because it had so many that run alone."""
-    while team.trials >= TRIALS_IN_A_ROW and (unit := _next_bulk(board, team)) is not None:
+    """Whether the host takes a unit that waits for it, because it had so many that run alone."""
+    while team.trials >= TRIALS_IN_A_ROW and (unit := _next_between(board, team, host)) is not None:
         if _may_run(board, unit):
             team.trials = 0
             _send_unit(board, host, unit)
             return True
     return False
+
+
+def _next_between(board: Board, team: Team, host: Worker) -> Unit | None:
+    """A unit off the line of a lane that has no other worker, by turns where that is both."""
+    bulk = team.pool.is_only(host) and team.bulk.has(store=_store_takes(board))
+    if team.pool.is_alone(host) and not (bulk and team.overtook):
+        unit = team.interactive.take(store=_store_takes(board, HANDED_QUERIES))
+        if unit is not None:
+            team.overtook += int(bulk)
+            return unit
+    team.overtook = 0
+    return _next_bulk(board, team) if bulk else None
 
 
 def _may_run(board: Board, unit: Unit) -> bool:

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from thoth_core.errors import Cancelled, DeadlineExceeded, ThothError, WorkerFailed, from_dict
+from thoth_core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Overloaded,
+    ThothError,
+    WorkerFailed,
+    from_dict,
+)
 from thoth_core.supervisor import outcomes, suspects
 from thoth_core.supervisor.admission import Admission
 from thoth_core.supervisor.assign import pump, send_again
@@ -21,6 +28,7 @@ from thoth_core.supervisor.board import Action, Board, Stalled, ToClient, Useful
 from thoth_core.supervisor.pool import Staff
 from thoth_core.supervisor.quarantine import Ending, Quarantine, Runtime
 from thoth_core.supervisor.requests import LONG, MODELLED, WRITES, Phase, Request, size_of
+from thoth_core.supervisor.team import Team
 from thoth_core.wire import Message, error_message
 
 #: A call or hand-over that the store died of so often is given up.
@@ -145,8 +153,10 @@ class Dispatch:
         team.runtime = Runtime.from_ready(info)
         identity = info.get("model")
         if isinstance(identity, Mapping):
-            first, team.model = team.model is None, identity
-            for request in list(board.requests.values()) if first else ():
+            known, team.model = team.model, identity
+            if known is not None and known != identity:
+                self._model_changed(team)
+            for request in list(board.requests.values()) if known is None else ():
                 if request.kind not in MODELLED:
                     continue
                 asked = request.asked_model
@@ -387,6 +397,16 @@ class Dispatch:
         pump(self.board)
 
     # -- within -------------------------------------------------------------------------------
+
+    def _model_changed(self, team: Team) -> None:
+        """The files of a model were replaced. Vectors of both must not come into one answer, and
+        some may be with the caller: it asks again."""
+        for request in list(self.board.requests.values()):
+            if request.team is not team or request.kind != "embed":
+                continue
+            if request.embedded or any(u.phase is Phase.EMBEDDING for u in request.units):
+                changed = f"the files of {team.shown_name} changed while this was being embedded"
+                self.board.fail(request, Overloaded(changed, retry_after=0.1))
 
     def _waits_for_start(self, request: Request) -> bool:
         if request.needs_store and not self.board.store.up:

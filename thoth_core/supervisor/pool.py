@@ -138,6 +138,10 @@ class Pool:
         """Whether no other bulk worker is here."""
         return all(each is worker for each in self._bulk())
 
+    def is_alone(self, worker: Worker) -> bool:
+        """Whether no other worker at all is here."""
+        return all(each is worker for each in self._there())
+
     @property
     def host_is_away(self) -> bool:
         """The slot that is kept for units which run alone has no worker at the moment."""

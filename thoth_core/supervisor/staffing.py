@@ -124,9 +124,9 @@ class Staffing:
         there = [p for p in places if p.standing != "gone"]
         held = sum(self._held(each) for each in there)
         going = sum(self._held(p) for p in there if p.standing == "leaving" or _in(p, steps))
-        first = [want for want in wants if not any(p.model == want.model for p in places)]
+        with_one = {p.model for p in places}
         waiting = False
-        for want in (*first, *(w for w in wants if w not in first)):
+        for want in sorted(wants, key=lambda want: want.model in with_one):
             mine = [p for p in places if p.model == want.model]
             if mine and all(p.standing == "gone" for p in mine):
                 # Its requests are answered with what is wrong.
@@ -209,7 +209,8 @@ class Staffing:
             return min(idle, key=lambda p: self._used[p.slot])
         counts = Counter(p.model for p in stay)
         several = [p for p in stay if counts[p.model] > 1]
-        return max(several, key=lambda p: (counts[p.model], p.lane, p.slot), default=None)
+        # One that does nothing, if there is one: its lane is not asked for, or not much.
+        return max(several, key=lambda p: (p.idle, counts[p.model], p.lane, p.slot), default=None)
 
     def _no_room(self, need: int, held: int) -> ThothError:
         if need > self.bound:

@@ -45,7 +45,7 @@ class Team:
         self.tried: Case | None = None
         #: When what runs alone last made progress.
         self.trial_moved = 0.0
-        #: Units that ran alone since the last bulk unit in their worker.
+        #: Units that ran alone since their worker last took another.
         self.trials = 0
         #: The incarnation in which a good text passed last.
         self.vouched = ""
