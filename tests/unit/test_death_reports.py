@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from thoth_core.supervisor.death_report import (
     report_id,
     told_already,
 )
+from thoth_core.supervisor.deaths import Deaths
 from thoth_core.supervisor.dispatch import Dispatch
 from thoth_core.supervisor.in_flight import HASHES, held_by
 from thoth_core.supervisor.slots import Exit, Slot, State
@@ -222,3 +226,29 @@ def test_a_slot_that_was_given_up_is_told_of_once_as_long_as_it_ends_in_the_same
     # What has worked in between is no such slot.
     slot.useful()
     assert told_already(slot, CRASH) == ""
+
+
+def test_a_model_that_crashes_whatever_slot_loads_it_is_reported_once(tmp_path: Path) -> None:
+    """Each time that somebody asks for it there is a new slot."""
+    deaths, told = Deaths(tmp_path, logging.getLogger("thoth.tested")), []
+
+    def dies(model: str, *, was_ready: bool = False, exit: Exit = CRASH) -> None:
+        slot = Slot("embed-2-bulk-1", "embed", "bulk", lambda: 0.5, model=model, on_demand=True)
+        slot.tick(0.0)
+        slot.spawned(0.0)
+        child = SimpleNamespace(
+            pid=7, incarnation=os.urandom(6).hex(), born=0.0, said={}, tail=(), stacks=None
+        )
+        child.stalled, child.said = False, {"rss_bytes": 1} if was_ready else {}
+        told.append(deaths.report(1.0, slot, child, exit, held={}, beat={}))  # type: ignore[arg-type]
+
+    for _ in range(3):
+        dies("a")
+    dies("b")
+    assert told[0] == told[1] == told[2] != told[3]
+    # Another end, and one after it has worked, are new.
+    dies("a", exit=replace(CRASH, signal="SIGABRT"))
+    dies("a", was_ready=True)
+    dies("a")
+    assert len(set(told)) == 5
+    assert all(told)

@@ -43,8 +43,12 @@ def is_planned(slot: Slot, exit: Exit, *, stalled: bool) -> bool:
 def told_already(slot: Slot, exit: Exit) -> str:
     """The id of the report of the slot's last death, if that was the same: of a slot that was given
     up and is only tried now and then. Else it would crowd out all other reports within an hour."""
-    last = slot.last_exit
-    if last is None or slot.deaths < slot.policy.deaths:
+    return "" if slot.deaths < slot.policy.deaths else report_of_same(slot.last_exit, exit)
+
+
+def report_of_same(last: Exit | None, exit: Exit) -> str:
+    """The id of the report of ``last``, if ``exit`` is the same kind of end; else ""."""
+    if last is None:
         return ""
     same = (exit.reason, exit.signal, exit.code) == (last.reason, last.signal, last.code)
     return last.report if same else ""

@@ -6,6 +6,7 @@ import logging
 import platform
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ from thoth_core.supervisor.death_report import (
     index_report,
     is_planned,
     report_id,
+    report_of_same,
     told_already,
 )
 from thoth_core.supervisor.memory_kills import MemoryKills
 from thoth_core.supervisor.processes import Child, describe_exit
 from thoth_core.supervisor.slots import Exit, Slot
 from thoth_core.supervisor.stacks import read_stacks
+
+#: Models of whose workers it is remembered how they ended at their start.
+MOST_MODELS = 100
 
 
 class Deaths:
@@ -36,6 +41,9 @@ class Deaths:
         #: What the last worker of a slot said was wrong, so that a slot which is tried again and
         #: again does not crowd out all other reports.
         self._failures: dict[str, Any] = {}
+        #: By model, how the last worker of a slot on demand ended that never was READY: such a slot
+        #: is made anew each time that somebody asks.
+        self._starts: dict[str, Exit] = {}
 
     def tick(self, now: float) -> None:
         if self._kills.due(now):
@@ -64,7 +72,7 @@ class Deaths:
         known, self._failures[slot.name] = self._failures.get(slot.name), failure
         if failure is not None and failure == known:
             return ""
-        if told := told_already(slot, exit):
+        if told := told_already(slot, exit) or self._told_of_model(slot, child, exit):
             return told
         facts = Facts(
             pid=child.pid,
@@ -79,8 +87,22 @@ class Deaths:
             stacks=child.stacks,
             stalled=child.stalled,
         )
-        id = report_id(exit.at, child.incarnation)
-        return self._keep(death_report(id, slot, exit, facts))
+        id = self._keep(death_report(report_id(exit.at, child.incarnation), slot, exit, facts))
+        if slot.on_demand and not child.said:
+            self._starts[slot.model] = replace(exit, report=id)
+            if len(self._starts) > MOST_MODELS:
+                del self._starts[next(iter(self._starts))]
+        return id
+
+    def _told_of_model(self, slot: Slot, child: Child, exit: Exit) -> str:
+        """The id of a report that says all of this end: no worker of this model has come further
+        since."""
+        if not slot.on_demand:
+            return ""
+        if child.said:
+            self._starts.pop(slot.model, None)
+            return ""
+        return report_of_same(self._starts.get(slot.model), exit)
 
     def report_index(
         self, wall: float, store: Child, body: Mapping[str, Any], rss: int | None
