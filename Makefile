@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test damage-table simulate mutants chaos chaos-store bench-store check clean
+.PHONY: install demo test damage-table simulate mutants chaos chaos-store bench bench-store check clean
 
 install: $(STAMP)
 
@@ -46,6 +46,11 @@ mutants: install
 # Two hundred deaths of the store and its index under load, and Chroma alone beside it: ten minutes.
 chaos-store: install
 	$(BIN)/python -m tests.chaos.store
+
+# Embedding beside other ways to do it, on the same weights and texts: ten minutes.
+bench: install
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.speed
 
 # The store in figures beside bare Chroma: ten minutes; docs/measurements.md says what came of it.
 bench-store: install

@@ -164,6 +164,12 @@ SPECS: Sequence[Spec] = (
         path=True,
     ),
     Spec("long_text", "THOTH_LONG_TEXT", "window", choice("window", "truncate", "error")),
+    Spec(
+        "engine",
+        "THOTH_ENGINE",
+        "auto",
+        choice("auto", "openvino", "sentence_transformers"),
+    ),
     Spec("device", "THOTH_DEVICE", "auto", device),
     Spec("precision", "THOTH_PRECISION", "auto", choice("auto", "fp32", "bf16", "fp16")),
     Spec("trust_remote_code", "THOTH_TRUST_REMOTE_CODE", "0", boolean),

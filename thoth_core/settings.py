@@ -60,6 +60,8 @@ class Settings:
     workspace_dir: Path | None
     runtime_dir: Path
     long_text: str
+    #: What computes local models: "auto", "openvino" or "sentence_transformers".
+    engine: str
     device: str
     precision: str
     trust_remote_code: bool

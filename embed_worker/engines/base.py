@@ -22,6 +22,7 @@ class Options:
     """What an engine is made from: the settings that concern it, as they came over the wire."""
 
     model: str
+    engine: str = "auto"
     long_text: str = "window"
     batch_size: int = 100
     device: str = "auto"
@@ -36,6 +37,7 @@ class Options:
         settings = config.get("settings") or {}
         return cls(
             model=str(config["model"]),
+            engine=str(settings.get("engine", "auto")),
             long_text=str(settings.get("long_text", "window")),
             batch_size=max(1, int(settings.get("embedding_batch_size", 100))),
             device=str(settings.get("device", "auto")),

@@ -17,14 +17,13 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from embed_worker import hub
-from embed_worker.batching import Bounds, form_batches, unit_tokens
+from embed_worker.batching import Bounds, unit_tokens
 from embed_worker.engines.base import Credit, Embedded, EngineInfo, Options, Progress, Vectors
+from embed_worker.engines.rows import embed_rows
 from embed_worker.engines.token_rows import PURPOSES, TokenRows, prompts_of
 from embed_worker.models import FoundModel, find_model
-from embed_worker.windows import LongTexts, plan, pool
+from embed_worker.windows import LongTexts
 from thoth_core.errors import MissingDependency, ModelNotFound, SettingsError, ThothError
 
 #: Measured with all-MiniLM-L6-v2, one thread: 3,300 tokens a second from 300 tokens a call on, no
@@ -86,28 +85,9 @@ class SentenceTransformersEngine:
         }
 
     def embed(self, texts: Sequence[str], purpose: str, progress: Progress) -> Embedded:
-        if not texts:
-            return Embedded(self._empty(0), [], [])
+        dimension = self._info.dimension
         rows = self._rows[purpose]
-        tokens = rows.tokenise(texts)
-        progress()
-        made = plan([rows.count(each) for each in tokens], self._rule)
-        vectors = self._empty(len(made.pieces))
-        lengths = [piece.tokens + rows.added for piece in made.pieces]
-        for batch in form_batches(lengths, self._bounds):
-            pieces = [made.pieces[row] for row in batch]
-            if rows.reproducible:
-                features = rows.features([rows.row(tokens[p.text], p.start, p.end) for p in pieces])
-            else:
-                features = rows.library_features([texts[p.text] for p in pieces])
-            vectors[batch] = self._run(features)
-            progress()
-        return Embedded(
-            pool(made.pieces, vectors, len(texts)), made.tokens, made.windowed, dict(made.errors)
-        )
-
-    def _empty(self, rows: int) -> Vectors:
-        return np.empty((rows, self._info.dimension), dtype=np.float32)
+        return embed_rows(texts, rows, self._rule, self._bounds, dimension, self._run, progress)
 
     def _run(self, features: dict[str, Any]) -> Vectors:
         """Unit vectors of the rows in ``features``, as ``encode(normalize_embeddings=True)``
@@ -158,7 +138,7 @@ def load(
     if options.precision not in ("auto", "fp32", "float32"):
         raise SettingsError(
             f"THOTH_PRECISION is {options.precision}",
-            cause="sentence-transformers models are computed in fp32",
+            cause="torch computes in fp32 here",
             fix="THOTH_PRECISION=auto",
         )
     found = find_model(options.model, lambda name: hub.fetch(name, environ), environ)

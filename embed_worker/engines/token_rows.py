@@ -18,25 +18,26 @@ class TokenRows:
 
     ``size``: tokens of a text that one row holds, None without a limit; ``added``: tokens that a
     row has besides, the prompt's and special ones; ``reproducible``: whether rows can be made from
-    ids at all, and if not, ``difference`` says why, and counts are estimates.
+    ids at all, and if not, ``difference`` says why, and counts are estimates. ``prefix`` and
+    ``suffix`` are special ids around a text, ``limit`` is how many ids a row may have.
     """
 
     def __init__(self, model: Any, prompt: str) -> None:
         self._model = model
-        self._prompt = prompt
+        self.prompt = prompt
         self._tokenizer: Any = getattr(model[0], "tokenizer", None)
-        self._prefix: list[int] = []
-        self._suffix: list[int] = []
-        #: Tokens of the prompt before those of the text.
-        self._head = 0
+        self.prefix: list[int] = []
+        self.suffix: list[int] = []
+        #: Ids of the prompt before those of the text.
+        self.head = 0
         self._constants: dict[str, Any] = {}
         self._names: frozenset[str] = frozenset()
         limit = model.max_seq_length
-        self._limit = int(limit) if limit is not None and limit < NO_LIMIT else None
+        self.limit = int(limit) if limit is not None and limit < NO_LIMIT else None
         self.difference = self._learn()
         self.reproducible = not self.difference
-        self.added = self._head + len(self._prefix) + len(self._suffix)
-        self.size = None if self._limit is None else self._limit - self.added
+        self.added = self.head + len(self.prefix) + len(self.suffix)
+        self.size = None if self.limit is None else self.limit - self.added
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text with its prompt, whole and without special ones."""
@@ -44,16 +45,16 @@ class TokenRows:
             # Nothing can be cut, and the library cuts off what is too long: the length only puts
             # texts of a size together.
             return [[0] * self._roughly(text) for text in texts]
-        return self._ids(texts, before=self._prompt)
+        return self._ids(texts, before=self.prompt)
 
     def count(self, ids: Sequence[int]) -> int:
         """Tokens of the text itself in what ``tokenise`` gave."""
-        return max(0, len(ids) - self._head)
+        return max(0, len(ids) - self.head)
 
     def row(self, ids: Sequence[int], start: int, end: int) -> list[int]:
         """The model's row for tokens ``start`` to ``end`` of a text: each window has the prompt."""
-        head = self._head
-        return [*self._prefix, *ids[:head], *ids[head + start : head + end], *self._suffix]
+        head = self.head
+        return [*self.prefix, *ids[:head], *ids[head + start : head + end], *self.suffix]
 
     def features(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
         """What the model takes for ``rows``: tensors of shape (len(rows), longest row)."""
@@ -74,7 +75,7 @@ class TokenRows:
 
     def library_features(self, texts: Sequence[str]) -> dict[str, Any]:
         """What the library itself makes of ``texts``, those over the limit cut off."""
-        return dict(self._model.preprocess(list(texts), prompt=self._prompt or None))
+        return dict(self._model.preprocess(list(texts), prompt=self.prompt or None))
 
     def _ids(self, texts: Sequence[str], before: str = "") -> list[list[int]]:
         made = self._tokenizer(
@@ -99,12 +100,12 @@ class TokenRows:
             inner = self._ids(["word"])[0]
             whole = list(tokenizer(["word"])["input_ids"][0])
             start = next(i for i in range(len(whole)) if whole[i : i + len(inner)] == inner)
-            self._prefix, self._suffix = whole[:start], whole[start + len(inner) :]
-            if self._prompt:
+            self.prefix, self.suffix = whole[:start], whole[start + len(inner) :]
+            if self.prompt:
                 # A tokenizer may join the end of a prompt with the text, so the two are tokenised
                 # together; the prompt's share is what no text changes.
-                alone, *joined = self._ids(["", *_PROBES], before=self._prompt)
-                self._head = min(_common(alone, ids) for ids in joined)
+                alone, *joined = self._ids(["", *_PROBES], before=self.prompt)
+                self.head = min(_common(alone, ids) for ids in joined)
             return self._compare()
         except (TypeError, ValueError, KeyError, AttributeError, StopIteration) as problem:
             return f"{type(problem).__name__}: {problem}"
@@ -117,11 +118,11 @@ class TokenRows:
             tensors = {k: v for k, v in theirs.items() if isinstance(v, torch.Tensor)}
             self._names = frozenset(tensors)
             self._constants = {k: v for k, v in theirs.items() if k not in tensors}
-            added = self._head + len(self._prefix) + len(self._suffix)
+            added = self.head + len(self.prefix) + len(self.suffix)
             ours = self.features(
                 [
-                    self.row(ids, 0, len(ids) if self._limit is None else self._limit - added)
-                    for ids in self._ids(probe, before=self._prompt)
+                    self.row(ids, 0, len(ids) if self.limit is None else self.limit - added)
+                    for ids in self._ids(probe, before=self.prompt)
                 ]
             )
             if set(ours) != set(theirs):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
 
+from embed_worker.engines.converted_model import LEAST_COSINE
+from embed_worker.engines.openvino_run import has_bf16
 from tests.support.service import RealService
 
 MODEL = "all-MiniLM-L6-v2"
@@ -29,7 +32,6 @@ def real() -> Iterator[RealService]:
 @pytest.fixture(scope="module")
 def reference() -> object:
     from importlib.util import find_spec
-    from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
 
@@ -54,7 +56,16 @@ def test_vectors_are_those_of_sentence_transformers(real: RealService, reference
     assert vectors.dtype == np.float32
     assert vectors.shape == (200, 384)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert cosines(vectors, wanted).min() >= 0.99999
+    assert cosines(vectors, wanted).min() >= LEAST_COSINE["bf16" if has_bf16() else "fp32"]
+
+
+def test_its_workers_have_loaded_openvino_and_no_torch(real: RealService) -> None:
+    for worker in real.status()["workers"]:
+        if worker["role"] == "embed":
+            maps = Path(f"/proc/{worker['pid']}/maps").read_text()
+            assert "/openvino/" in maps
+            for name in ("torch", "transformers", "chromadb"):
+                assert f"/{name}/" not in maps
 
 
 def test_a_question_finds_its_topic_and_the_score_is_the_cosine(real: RealService) -> None:

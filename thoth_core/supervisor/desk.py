@@ -21,6 +21,7 @@ from thoth_core.wire import Message
 SERVICE_FIELDS = (
     "embedding_batch_size",
     "long_text",
+    "engine",
     "device",
     "precision",
     "trust_remote_code",

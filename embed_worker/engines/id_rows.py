@@ -1,0 +1,53 @@
+"""Rows of a converted model, made with the ``tokenizers`` library alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from embed_worker.engines.converted_model import Description
+from embed_worker.engines.rows import padded
+
+
+class IdRows:
+    """See :class:`~embed_worker.engines.rows.Rows`. ``tokenizer`` neither cuts nor pads."""
+
+    reproducible = True
+
+    def __init__(self, tokenizer: Any, description: Description, purpose: str) -> None:
+        self._tokenizer = tokenizer
+        self._frame = description.frames[purpose]
+        self._names = frozenset(description.inputs)
+        self._pad, self._left = description.pad, description.left
+        frame = self._frame
+        self.added = frame.head + len(frame.prefix) + len(frame.suffix)
+        self.size = None if description.limit is None else description.limit - self.added
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        before = self._frame.prompt
+        given = [before + text for text in texts] if before else list(texts)
+        made = self._tokenizer.encode_batch_fast(given, add_special_tokens=False)
+        return [each.ids for each in made]
+
+    def count(self, ids: Sequence[int]) -> int:
+        return max(0, len(ids) - self._frame.head)
+
+    def row(self, ids: Sequence[int], start: int, end: int) -> list[int]:
+        head, frame = self._frame.head, self._frame
+        return [*frame.prefix, *ids[:head], *ids[head + start : head + end], *frame.suffix]
+
+    def features(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
+        return padded(rows, self._names, self._pad, self._left)
+
+    def library_features(self, texts: Sequence[str]) -> dict[str, Any]:
+        raise AssertionError("a model whose rows are not reproducible is not converted")
+
+
+def plain_tokenizer(path: str) -> Any:
+    """The tokenizer in this file, which cuts nothing off and adds no padding."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
