@@ -77,14 +77,14 @@ MUTATIONS = [
         "dispatch:Dispatch.worker_message",
         " or unit.attempt != message.attempt",
         "",
-        161,
+        75,
     ),
     Mutation(
         "the attempt of the store's answer to a unit is not checked",
         "dispatch:Dispatch.store_message",
         "unit.attempt != message.attempt\n",
         "False\n",
-        13,
+        7,
     ),
     Mutation(
         "a write number has no epoch",
@@ -119,7 +119,7 @@ MUTATIONS = [
         "board:Board.release",
         "worker.kept.discard(unit)",
         "worker.kept.discard(unit); worker.units = [u for u in worker.units if u is not unit]",
-        7,
+        5,
     ),
     Mutation(
         "the credit of a unit that was given up never comes back",
@@ -189,7 +189,7 @@ MUTATIONS = [
         "dispatch:Dispatch.worker_gone",
         "if position == 0 and blame:",
         "if position == 0:",
-        27,
+        21,
     ),
     Mutation(
         "a released unit's vectors stay with the worker",
@@ -245,7 +245,7 @@ MUTATIONS = [
         "dispatch:Dispatch.stood_still",
         "request.deadline += gap",
         "pass",
-        43,
+        29,
     ),
     Mutation(
         "silence is measured while a worker is being started",
@@ -336,14 +336,14 @@ MUTATIONS = [
         "slots:Slot._after_death",
         "self.deaths >= policy.deaths",
         "False",
-        3,
+        5,
     ),
     Mutation(
         "what was given up is not tried again",
         "slots:Slot._after_death",
         "self._retry_at = now + policy.failed_retry",
         "self._retry_at = None",
-        3,
+        5,
     ),
     Mutation(
         "a worker that cannot be set up is started over and over",

@@ -228,7 +228,9 @@ class WorkChecks:
             self._suspects[holder.model].answered(
                 holder, child.incarnation, message.id, first.texts
             )
-        if not late and sent is not None and sent.promise is not None and message.kind == "done":
+        # One whose texts were all refused has no vectors.
+        vectors = message.kind == "done" and message.body["indices"]
+        if not late and sent is not None and sent.promise is not None and vectors:
             made_by, sent.promise.made_by = sent.promise.made_by, holder.said
             if made_by not in (None, holder.said):
                 raise Violation(f"{sent.promise.id} has vectors of {made_by} and of {holder.said}")

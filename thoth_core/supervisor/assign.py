@@ -146,8 +146,10 @@ def _next_between(board: Board, team: Team, host: Worker) -> Unit | None:
         if unit is not None:
             team.overtook += int(bulk)
             return unit
+    if not bulk:
+        return None
     team.overtook = 0
-    return _next_bulk(board, team) if bulk else None
+    return _next_bulk(board, team)
 
 
 def _may_run(board: Board, unit: Unit) -> bool:
