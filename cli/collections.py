@@ -82,6 +82,8 @@ def reembed(options: Options, name: str, model: str | None, abort: bool) -> None
     What is there serves until all is embedded; then it is replaced in one step. Run it again if it
     was interrupted: it goes on where it was.
     """
+    from thoth_core.client.reembed import named
+
     if abort == (model is not None):
         raise click.UsageError("--model MODEL is needed, or --abort and nothing else")
     output = options.output
@@ -110,9 +112,9 @@ def reembed(options: Options, name: str, model: str | None, abort: bool) -> None
         f"{name}: {report.chunks} chunks are of {model} now"
         f" ({report.embedded} embedded, {report.reused} reused)"
     )
-    usual = options.settings().embedding_model
-    if usual != model:
-        output.note(f"RAG_EMBEDDING_MODEL is {usual} still: set it to {model}")
+    usual, asked = options.settings().embedding_model, named(model)
+    if usual != asked:
+        output.note(f"RAG_EMBEDDING_MODEL is {usual} still: set it to {asked}")
 
 
 @collections.command()

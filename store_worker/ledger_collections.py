@@ -311,7 +311,7 @@ def _mismatch(collection: Collection, model: Mapping[str, Any]) -> ModelMismatch
     wanted = shlex.quote(str(theirs.get("name")))
     return ModelMismatch(
         f"the collection {collection.name!r} was made with {made}, "
-        f"this service runs {theirs.get('name')}",
+        f"the call is for {theirs.get('name')}",
         cause=cause,
         fix="use another collection (--collection NAME), or embed this one anew: "
         f"thoth collections reembed {collection.name} --model {wanted}",

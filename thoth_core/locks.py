@@ -83,7 +83,7 @@ def holder(path: Path) -> int | None:
     does not say by whom. Creates nothing."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         if _flock(fd, fcntl.LOCK_SH):

@@ -146,11 +146,14 @@ def test_a_model_that_is_too_large_is_refused_for_good() -> None:
 
 
 def test_what_a_worker_needs_is_the_least_that_it_was_seen_to_hold() -> None:
-    made = Staffing(ONE, 2, 60.0)
-    # Nothing is known yet: the first of all is tried.
-    assert made.need("m") <= ONE
+    made = Staffing(4 * ONE, 2, 60.0)
+    # Nothing is known yet.
+    assert made.need("m") <= 4 * ONE
     made.note("own", 3 * ONE)
     assert made.need("m") == 3 * ONE
+    # One that is not known is tried, however large another is.
+    made.note("own2", 9 * ONE)
+    assert made.need("m") == 4 * ONE
     for memory in (2 * ONE, ONE, 9 * ONE, None):
         made.note("m", memory)
     assert made.need("m") == ONE

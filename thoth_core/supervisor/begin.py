@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thoth_core.errors import ModelMismatch, ThothError
+from thoth_core.errors import ModelMismatch, ThothError, from_dict
 from thoth_core.ids import text_hash
 from thoth_core.supervisor import suspects
 from thoth_core.supervisor.board import Board
@@ -51,6 +51,17 @@ def follow(board: Board, request: Request, problem: ThothError) -> bool:
     board.move(request, team)
     begin(board, request)
     return True
+
+
+def with_reason(mismatch: ThothError | None, problem: ThothError) -> ThothError | None:
+    """What a request that went on with its collection's model is told when that is not to be had:
+    the mismatch, and why."""
+    if mismatch is None:
+        return None
+    told = from_dict(mismatch.to_dict())
+    told.cause = f"the collection's model is not to be had by its name: {problem.message}"
+    told.fix = f"RAG_EMBEDDING_MODEL=/the/path/to/it if it is in a folder; or: {told.fix}"
+    return told
 
 
 def _look_up(board: Board, request: Request) -> None:

@@ -23,7 +23,7 @@ from thoth_core.errors import (
 from thoth_core.supervisor import outcomes, suspects
 from thoth_core.supervisor.admission import Admission
 from thoth_core.supervisor.assign import pump, send_again
-from thoth_core.supervisor.begin import begin
+from thoth_core.supervisor.begin import begin, with_reason
 from thoth_core.supervisor.board import Action, Board, Stalled, ToClient, Useful
 from thoth_core.supervisor.pool import Staff
 from thoth_core.supervisor.quarantine import Ending, Quarantine, Runtime
@@ -349,7 +349,7 @@ class Dispatch:
                 if problem is not None:
                     if problem is request.team.problem and not problem.retryable:
                         # Who named no model is told of the collection's.
-                        problem = request.moved_for or problem
+                        problem = with_reason(request.moved_for, problem) or problem
                     board.fail(request, problem)
             pump(board)
 

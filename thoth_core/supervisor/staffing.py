@@ -108,10 +108,10 @@ class Staffing:
 
     def need(self, model: str) -> int:
         """Bytes that a worker of this model is expected to hold. One that is not known is taken to
-        need as much as the largest that is; the first of all is tried."""
+        need as much as the largest that is; if that were too much it is tried all the same."""
         if model in self._needs:
             return self._needs[model]
-        return max(self._needs.values(), default=min(USUAL, self.bound))
+        return min(max(self._needs.values(), default=USUAL), self.bound)
 
     def look(self, now: float, wants: Sequence[Want], places: Sequence[Place]) -> list[Step]:
         """What is to be done now."""
