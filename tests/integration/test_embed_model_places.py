@@ -61,6 +61,11 @@ def _make(folder: Path, layers: int, limit: int, prompts: dict[str, str] | None 
     return model
 
 
+def on_torch(model: str, **more: Any) -> Options:
+    """Where the files are found does not depend on what computes, and nothing is converted here."""
+    return Options(model, engine="sentence_transformers", **more)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one model folder for each of the names."""
@@ -91,7 +96,7 @@ def _quiet() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_loads_and_says_what_it_is(made: Path, name: str) -> None:
-    engine = load_engine(Options(str(made / name)), LOG)
+    engine = load_engine(on_torch(str(made / name)), LOG)
     assert engine.info.name == name
     assert engine.info.dimension == 32
     assert engine.info.weights == hash_weights(made / name)
@@ -108,8 +113,8 @@ def test_a_model_in_the_cache_loads_offline_and_is_the_same_as_the_folder(
 ) -> None:
     _into_cache(made / name, tmp_path / "hub", name)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    cached = load_engine(Options(prefix + name), LOG)
-    folder = load_engine(Options(str(made / name)), LOG)
+    cached = load_engine(on_torch(prefix + name), LOG)
+    folder = load_engine(on_torch(str(made / name)), LOG)
     assert cached.info.identity() == folder.info.identity()
     texts = ["one text", "and another one"]
     np.testing.assert_array_equal(
@@ -126,7 +131,7 @@ def test_without_either_the_error_says_where_was_looked(
     monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFound) as caught:
-        load_engine(Options(name), LOG)
+        load_engine(on_torch(name), LOG)
     cause = caught.value.cause
     assert f"folder {tmp_path / name}" in cause
     assert f"{tmp_path / 'hub'}/models--sentence-transformers--{name}" in cause
@@ -141,7 +146,7 @@ def test_files_that_cannot_be_loaded_are_one_error_with_the_reason(
     shutil.copytree(made / NAMES[0], broken)
     (broken / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(ModelNotFound) as caught:
-        load_engine(Options(str(broken)), LOG)
+        load_engine(on_torch(str(broken)), LOG)
     assert str(broken) in caught.value.message
     assert caught.value.cause
     assert caught.value.fix
@@ -158,7 +163,7 @@ def test_code_that_a_model_brings_is_not_run(made: Path, tmp_path: Path) -> None
     modules[0]["type"] = "own.Own"
     (folder / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ModelNotFound) as caught:
-        load_engine(Options(str(folder)), LOG)
+        load_engine(on_torch(str(folder)), LOG)
     assert not proof.exists()
     assert "code of its own" in caught.value.cause
     assert "THOTH_TRUST_REMOTE_CODE=1" in caught.value.fix
@@ -168,7 +173,7 @@ def test_code_that_a_model_brings_is_not_run(made: Path, tmp_path: Path) -> None
 def test_a_models_own_prompts_are_used_and_part_of_its_identity(tmp_path: Path) -> None:
     prompts = {"query": "query: ", "document": "passage: "}
     model = _make(tmp_path / "prompted", layers=1, limit=64, prompts=prompts)
-    engine = load_engine(Options(str(tmp_path / "prompted")), LOG)
+    engine = load_engine(Options(str(tmp_path / "prompted"), precision="fp32"), LOG)
     assert engine.info.prompt == prompts
     texts = ["what is it?", "a longer text about something else"]
     for purpose, encode in (("query", model.encode_query), ("document", model.encode_document)):
@@ -187,9 +192,9 @@ def test_a_tokenizer_that_cuts_on_the_left_embeds_as_the_library_does_or_refuses
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"truncation_side": "left"}))
     with pytest.raises(SettingsError) as caught:
-        load_engine(Options(str(folder)), LOG)
+        load_engine(on_torch(str(folder)), LOG)
     assert caught.value.fix == "THOTH_LONG_TEXT=truncate"
-    engine = load_engine(Options(str(folder), long_text="truncate"), LOG)
+    engine = load_engine(on_torch(str(folder), long_text="truncate"), LOG)
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(folder), device="cpu")

@@ -116,6 +116,7 @@ def test_options_come_from_the_settings_on_the_wire() -> None:
         "threads": 3,
         "lane": "bulk",
         "settings": {
+            "engine": "openvino",
             "long_text": "error",
             "embedding_batch_size": 7,
             "device": "cpu",
@@ -126,6 +127,6 @@ def test_options_come_from_the_settings_on_the_wire() -> None:
         },
     }
     assert Options.from_config(config) == Options(
-        "fake/8", "error", 7, "cpu", "fp32", True, 3, True
+        "fake/8", "openvino", "error", 7, "cpu", "fp32", True, 3, True
     )
     assert Options.from_config({"model": "m"}) == Options("m")
