@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,6 @@ def cache_root(environ: Mapping[str, str]) -> Path:
     return platformdirs.user_cache_path("thoth", appauthor=False) / "models"
 
 
-def _remove(path: Path, remove: Callable[[Path], None] = shutil.rmtree) -> None:
+def _remove(path: Path) -> None:
     if path.exists():
-        remove(path)
+        shutil.rmtree(path)

@@ -34,7 +34,7 @@ from embed_worker.models import FoundModel, find_model
 from embed_worker.windows import LongTexts
 from thoth_core.errors import SettingsError
 
-#: Bounds of a call by precision: tokens, and tokens of padding that cost as much as a call does.
+#: Bounds of a call: tokens, and tokens of padding that cost about as much as a call does.
 CALL_TOKENS, CALL_PADDING = 1024, 32
 #: Rows and tokens a row of the batch that is timed before the first work.
 WARM_UP = (4, 128)
