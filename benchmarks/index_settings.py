@@ -173,10 +173,11 @@ def unit(rows: int, dimension: int) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 @dataclass
 class Watch:
-    """Looks every few milliseconds at when the files of the vector segments in ``folder`` were
+    """Looks every ``look`` seconds at when the files of the vector segments in ``folder`` were
     last changed."""
 
     folder: Path
+    look: float = _LOOK_SECONDS
     _changes: list[tuple[float, bool]] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -192,7 +193,7 @@ class Watch:
 
     def _look(self) -> None:
         seen: dict[str, int] = {}
-        while not self._over.wait(_LOOK_SECONDS):
+        while not self._over.wait(self.look):
             times = self._times()
             # Written at the end of each flush: what was before the first only made empty files.
             flushed = any(Path(name).name == "index_metadata.pickle" for name, _ in times)
