@@ -31,6 +31,14 @@ def spread(seconds: Sequence[float]) -> dict[str, float] | None:
     }
 
 
+def rounds(seconds: Sequence[Sequence[float]]) -> dict[str, dict[str, float] | None]:
+    """The spread of the best round, which is the one of the least p50, and that of all together.
+    Machines that others use too are at times slow for a while."""
+    some = [each for each in seconds if each]
+    best = min(some, key=lambda each: percentile(each, 0.5), default=())
+    return {"best": spread(best), "all": spread([each for part in some for each in part])}
+
+
 def apart(taken: Sequence[Taken], windows: Sequence[Window]) -> tuple[list[Taken], list[Taken]]:
     """Those of ``taken`` that no window touches, and the others."""
     outside: list[Taken] = []

@@ -25,7 +25,7 @@ from thoth_core import Thoth
 
 BATCH = 500
 #: Seconds without any work after which a process has nothing to do.
-_IDLE = 0.1
+IDLE = 0.1
 
 
 def measure(rows: int, dimension: int, rounds: int) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def through_service(rows: int, dimension: int) -> dict[str, float]:
             for batch in batches(vectors, BATCH):
                 client.upsert(batch.ids, batch.vectors, batch.texts, batch.metadatas)
             acknowledged = time.perf_counter() - started
-            _wait_for_index(service, index, rows)
-            indexed = time.perf_counter() - _IDLE - started
+            wait_for_index(service, index, rows)
+            indexed = time.perf_counter() - IDLE - started
             after = _cpu(index), _cpu(store)
             healthy(client)
             assert client.count() == rows
@@ -95,7 +95,7 @@ def healthy(client: Thoth, seconds: float = 120) -> int:
     return int(wait_for(there, seconds, "the index is healthy") or 0)
 
 
-def _wait_for_index(service: RealService, pid: int, rows: int) -> None:
+def wait_for_index(service: RealService, pid: int, rows: int) -> None:
     """Until the index has ``rows`` and its process is idle; ``status`` is a second old."""
     path = service.root / "db" / "thoth" / "chroma" / "chroma.sqlite3"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
@@ -105,7 +105,7 @@ def _wait_for_index(service: RealService, pid: int, rows: int) -> None:
 
         wait_for(has_all, 600, f"the index has {rows} rows")
     used, since = _cpu(pid), time.perf_counter()
-    while time.perf_counter() - since < _IDLE:
+    while time.perf_counter() - since < IDLE:
         time.sleep(0.01)
         now = _cpu(pid)
         if now != used:
