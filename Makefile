@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test damage-table simulate mutants chaos chaos-store bench bench-store check clean
+.PHONY: install demo test damage-table simulate mutants chaos chaos-store bench bench-full bench-store check clean
 
 install: $(STAMP)
 
@@ -47,10 +47,15 @@ mutants: install
 chaos-store: install
 	$(BIN)/python -m tests.chaos.store
 
-# Embedding beside other ways to do it, on the same weights and texts: ten minutes.
+# Beside other ways to do it, on the same weights and texts, and what single things take: ten minutes.
 bench: install
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.speed --json bench.json --plot bench.png
+
+# The same with more rounds and all kinds of texts: forty minutes.
+bench-full: install
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.speed --rounds 9 --kinds mixed,short,long --json bench.json --plot bench.png
 
 # The store in figures beside bare Chroma: ten minutes; docs/measurements.md says what came of it.
 bench-store: install

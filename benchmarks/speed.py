@@ -1,9 +1,11 @@
-"""Embedding through the service beside other ways to do it, on the same weights and texts.
+"""Thoth beside other ways to do the same, on the same weights and texts; how near it comes to what
+the machine can do; and how long single things take (:mod:`benchmarks.latency`).
 
     python -m benchmarks.speed                # ten minutes
     python -m benchmarks.speed --quick        # two, to see that it works
+    python -m benchmarks.speed --part bulk    # one part of it
 
-In each round every peer embeds the same texts, one after the other, so that what else the machine
+In each round every peer does the same texts, one after the other, so that what else the machine
 does falls on all of them; ratios are medians over the rounds. Those that use one core a process
 have as many processes as there are cores, each with an equal share.
 """
@@ -14,261 +16,237 @@ import argparse
 import json
 import os
 import platform
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.speed_peers import PEERS
-from benchmarks.speed_texts import pieces, texts
-from tests.support.service import RealService, wait_for
+from benchmarks import calibration, latency, roofline, speed_ingest, speed_peers
+from benchmarks.peer import Peer
+from benchmarks.speed_onnx import export_onnx
+from benchmarks.speed_peers import ALONE, DEFAULTS, OURS, SHARED
+from benchmarks.speed_plot import plot
+from benchmarks.speed_table import HEAD, isolation_cost, roofline_share, rows, speedup
+from benchmarks.speed_texts import MODEL, pieces, texts
+from tests.support.service import RealService
+from thoth_core.cores import available_cores
 
-OURS = "Thoth"
-#: Peers of which there is a process a core.
-SHARED = ("ONNX Runtime", "engine alone")
 #: Texts of one round, by their kind: about as long for each.
-COUNTS = {"short": 1024, "mixed": 192, "long": 128}
-
-
-class Peer:
-    """Processes that embed, and wait for texts."""
-
-    def __init__(self, name: str, processes: int, environ: Mapping[str, str]) -> None:
-        self.name = name
-        command = [sys.executable, "-m", "benchmarks.speed_peers", name]
-        self._processes = [
-            subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                env=dict(environ),
-            )
-            for _ in range(processes)
-        ]
-        self.ready = max(float(self._line(each)["ready"]) for each in self._processes)
-
-    def embed(self, given: Sequence[str], npy: Path | None = None) -> float:
-        """Seconds until all of them have their vectors."""
-        count = len(self._processes)
-        began = time.perf_counter()
-        for number, each in enumerate(self._processes):
-            assert each.stdin is not None
-            # Equal shares of the work: every so-manyth of them, by length.
-            mine = sorted(given, key=len)[number::count] if count > 1 else list(given)
-            asked = {"texts": mine, "npy": None if npy is None else str(npy)}
-            each.stdin.write(json.dumps(asked) + "\n")
-            each.stdin.flush()
-        told = [float(self._line(each)["seconds"]) for each in self._processes]
-        return told[0] if count == 1 else time.perf_counter() - began
-
-    def close(self) -> None:
-        for each in self._processes:
-            assert each.stdin is not None
-            each.stdin.close()
-            each.wait(30)
-
-    def _line(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name} ended with {process.wait()}")
-        return dict(json.loads(line))
-
-
-def export_onnx(target: Path) -> None:
-    """The model as ONNX Runtime takes it, with pooling and normalisation in the graph."""
-    code = (
-        "import sys, torch\n"
-        "from sentence_transformers import SentenceTransformer\n"
-        "from benchmarks.speed_peers import _folder\n"
-        "model = SentenceTransformer(_folder(), device='cpu').eval()\n"
-        "class Unit(torch.nn.Module):\n"
-        "    def __init__(self):\n"
-        "        super().__init__()\n"
-        "        self.model = model\n"
-        "    def forward(self, input_ids, attention_mask, token_type_ids):\n"
-        "        given = {'input_ids': input_ids, 'attention_mask': attention_mask,\n"
-        "                 'token_type_ids': token_type_ids}\n"
-        "        out = self.model(given)['sentence_embedding']\n"
-        "        return torch.nn.functional.normalize(out, p=2, dim=1)\n"
-        "made = model.preprocess(['a few words', 'and some more of them'])\n"
-        "names = ['input_ids', 'attention_mask', 'token_type_ids']\n"
-        "torch.onnx.export(Unit(), tuple(made[n] for n in names), sys.argv[1], input_names=names,\n"
-        "    output_names=['vectors'], dynamo=False, opset_version=17,\n"
-        "    dynamic_axes={n: {0: 'rows', 1: 'pieces'} for n in names})\n"
-    )
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", code, str(target)]
-    subprocess.run(command, check=True, env=environ, stderr=subprocess.DEVNULL)
+COUNTS = {"short": 1024, "mixed": 160, "long": 112}
+#: Of an ingest; and of the stream in which a start and an end hardly count.
+CHUNKS, STREAM = 128, 768
+PARTS = ("bulk", "stream", "ingest", "latency")
 
 
 def bulk(rounds: int, kinds: Sequence[str], part: float) -> dict[str, Any]:
     """Seconds of each peer in each round, by the kind of texts."""
-    service = RealService.make("all-MiniLM-L6-v2", THOTH_EMBED_WORKERS=str(cores()))
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        onnx = Path(folder) / "model.onnx"
+    with tempfile.TemporaryDirectory() as name, Running() as running:
+        folder = Path(name)
+        onnx = folder / "model.onnx"
         export_onnx(onnx)
-        environ = service.environ(BENCH_ONNX=str(onnx))
-        peers: list[Peer] = []
-        try:
-            service.start()
-            # Each joins the list at once, so that all of them are ended whatever happens.
-            peers.extend(Peer(n, cores() if n in SHARED else 1, environ) for n in PEERS)
-            for kind in kinds:
-                given = texts(kind, int(COUNTS[kind] * part))
-                found[kind] = _rounds(peers, given, rounds, Path(folder))
-        finally:
-            for peer in peers:
-                peer.close()
-            service.close()
+        for peer in speed_peers.PEERS:
+            running.add("benchmarks.speed_peers", peer, BENCH_ONNX=str(onnx))
+        for kind in kinds:
+            given = texts(kind, int(COUNTS[kind] * part))
+            taken = running.rounds(lambda number, given=given: given, rounds)
+            found[kind] = told(given, taken) | {
+                "speedup": {n: speedup(taken[n], taken[OURS]) for n in taken if n != OURS},
+                "least_cosine": least_cosine(running.peers, given, folder / "vectors.npy"),
+            }
     return found
 
 
-def _rounds(peers: Sequence[Peer], given: list[str], rounds: int, folder: Path) -> dict[str, Any]:
-    taken: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for number in range(rounds + 1):
-        # The first is for memory and clocks. Each begins with another one.
-        turn = number % len(peers)
-        for peer in (*peers[turn:], *peers[:turn]):
-            seconds = peer.embed(given)
-            if number:
-                taken[peer.name].append(seconds)
+def least_cosine(peers: Sequence[Peer], given: list[str], npy: Path) -> float:
+    """The least that a text's vector of ours agrees with sentence-transformers' (fp32)."""
     vectors = {}
     for peer in peers:
-        if peer.name not in SHARED:
-            peer.embed(given, folder / "vectors.npy")
-            vectors[peer.name] = np.load(folder / "vectors.npy")
-    reference = vectors["sentence-transformers"]
-    counts = pieces(given)
-    return {
-        "texts": len(given),
-        "pieces": sum(counts),
-        "seconds": taken,
-        "least_cosine": float((reference * vectors[OURS]).sum(axis=1).min()),
-        "speedup": {
-            name: statistics.median(
-                theirs / ours for theirs, ours in zip(taken[name], taken[OURS], strict=True)
-            )
-            for name in taken
-            if name != OURS
+        if peer.name in (OURS, DEFAULTS):
+            peer.work(given, npy)
+            vectors[peer.name] = np.load(npy)
+    return float((vectors[DEFAULTS] * vectors[OURS]).sum(axis=1).min())
+
+
+def stream(rounds: int, part: float) -> dict[str, Any]:
+    """The service and its engine alone on so many texts that starts and ends hardly count; and the
+    part of the machine's matrix products that this is."""
+    given = texts("mixed", int(STREAM * part), seed=5)
+    with Running() as running:
+        for peer in (ALONE, OURS):
+            running.add("benchmarks.speed_peers", peer)
+        taken = running.rounds(lambda number: given, rounds)
+    peak = roofline.measure(available_cores(), seconds=0.15 * part)
+    # As the model reads them: with the two special ones.
+    lengths = [each + 2 for each in pieces(given)]
+    return told(given, taken) | {
+        "isolation_percent": isolation_cost(taken[OURS], taken[ALONE]),
+        "flop": roofline.model_flop(lengths),
+        "tokens": sum(lengths),
+        "peak": peak,
+        "share": {
+            kind: roofline_share(lengths, min(taken[OURS]), each["flops"])
+            for kind, each in peak.items()
         },
     }
 
 
-def single(queries: int) -> dict[str, Any]:
-    """Milliseconds of one short text, and of a query over some chunks, with nothing else to do;
-    and what a death, a start and a command cost."""
-    service = RealService.make("all-MiniLM-L6-v2", THOTH_EMBED_WORKERS=str(cores()))
-    try:
-        began = time.perf_counter()
-        service.start(all_ready=False)
-        start = time.perf_counter() - began
-        wait_for(lambda: service.status()["state"] == "ready", 60, "all workers are ready")
-        given = texts("short", queries + 20, seed=3)
-        with service.client() as thoth:
-            thoth.add(texts("mixed", 1000, seed=4))
-            for text in given[:20]:
-                thoth.query(text, k=4)
-            embedded = [_timed(lambda t=t: thoth.embed([t])) for t in given[20:]]
-            asked = [_timed(lambda t=t: thoth.query(t, k=4)) for t in given[20:]]
-        died = [_restarted(service, "embed-bulk-1") for _ in range(5)]
-        command = [_timed(lambda: service.run("thoth", "query", "a text")) for _ in range(7)]
-        memory = {worker["name"]: worker["memory_bytes"] for worker in service.status()["workers"]}
-    finally:
-        service.close()
-    return {
-        "embed_ms": embedded,
-        "query_ms": asked,
-        "start_s": start,
-        "back_ms": died,
-        "command_ms": command,
-        "memory_bytes": memory,
+def ingest(rounds: int, part: float) -> dict[str, Any]:
+    """Seconds of each store until a search finds the last of so many new texts. Others in each
+    round: Thoth does not embed again what it has."""
+    count = int(CHUNKS * part)
+    with tempfile.TemporaryDirectory() as folder, Running() as running:
+        for peer in speed_ingest.PEERS:
+            running.add("benchmarks.speed_ingest", peer, BENCH_STORES=folder)
+        taken = running.rounds(lambda number: texts("mixed", count, seed=100 + number), rounds)
+    return told(texts("mixed", count, seed=101), taken) | {
+        "speedup": {n: speedup(taken[n], taken[OURS]) for n in taken if n != OURS}
     }
 
 
-def _restarted(service: RealService, name: str) -> float:
-    pid = service.pid(name)
-    began = time.perf_counter()
-    os.kill(pid, signal.SIGKILL)
-    service.ready_again(name, pid)
-    return 1000 * (time.perf_counter() - began)
+def told(given: Sequence[str], taken: dict[str, list[float]]) -> dict[str, Any]:
+    return {"texts": len(given), "pieces": sum(pieces(given)), "seconds": taken}
 
 
-def _timed(act: Any) -> float:
-    began = time.perf_counter()
-    act()
-    return 1000 * (time.perf_counter() - began)
+class Running:
+    """A service, and peers beside it; all of them are ended at the end."""
 
+    def __init__(self) -> None:
+        self.service = RealService.make(MODEL, THOTH_EMBED_WORKERS=str(available_cores()))
+        self.peers: list[Peer] = []
 
-def cores() -> int:
-    from thoth_core.cores import available_cores
+    def __enter__(self) -> Running:
+        try:
+            self.service.start()
+        except BaseException:
+            self.service.close()
+            raise
+        return self
 
-    return available_cores()
+    def __exit__(self, *error: object) -> None:
+        try:
+            for peer in self.peers:
+                peer.close()
+        finally:
+            self.service.close()
+
+    def add(self, module: str, name: str, **environ: str) -> None:
+        count = available_cores() if name in SHARED else 1
+        self.peers.append(Peer(module, name, count, self.service.environ(**environ)))
+
+    def rounds(self, given: Callable[[int], Sequence[str]], rounds: int) -> dict[str, list[float]]:
+        """Seconds of each peer in each round. ``given``: the texts of a round, by its number. Each
+        round begins with another peer; before them is one with a fourth of the texts, for memory
+        and clocks."""
+        taken: dict[str, list[float]] = {peer.name: [] for peer in self.peers}
+        for number in range(rounds + 1):
+            now = list(given(number))
+            turn = number % len(self.peers)
+            for peer in (*self.peers[turn:], *self.peers[:turn]):
+                if number:
+                    taken[peer.name].append(peer.work(now))
+                else:
+                    peer.work(now[: len(now) // 4])
+        return taken
 
 
 def machine() -> str:
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     name = next((x.partition(":")[2].strip() for x in text.splitlines() if "model name" in x), "")
-    return f"{cores()} cores, {name or platform.processor()}, Python {platform.python_version()}"
+    kinds = [each for each in ("avx512_bf16", "amx_bf16") if each in text]
+    return (
+        f"{available_cores()} cores, {name or platform.processor()}"
+        f" ({', '.join(kinds) or 'no bf16'}), Python {platform.python_version()}"
+    )
+
+
+def versions() -> dict[str, str]:
+    names = ("openvino", "torch", "sentence-transformers", "onnxruntime", "chromadb")
+    return {n: version(n) for n in (*names, "langchain-huggingface", "langchain-chroma")}
 
 
 def show(found: dict[str, Any]) -> None:
-    for kind, told in found["bulk"].items():
-        print(f"\n{told['texts']} {kind} texts, {told['pieces'] / told['texts']:.0f} word pieces")
-        print(f"{'':30} {'texts/s':>9} {'best':>9} {'Thoth is':>10}")
-        for name, seconds in told["seconds"].items():
-            rate = told["texts"] / statistics.median(seconds)
-            ratio = told["speedup"].get(name)
-            said = "" if ratio is None else f"{ratio:.2f} x"
-            print(f"{name:30} {rate:9.1f} {told['texts'] / min(seconds):9.1f} {said:>10}")
-        print(f"the least cosine to sentence-transformers: {told['least_cosine']:.6f}")
-    one = found["single"]
+    for kind, each in found.get("bulk", {}).items():
+        average = each["pieces"] / each["texts"]
+        _rates(f"embed {each['texts']} {kind} texts of {average:.0f} word pieces", each)
+        print(f"the least cosine to sentence-transformers: {each['least_cosine']:.6f}")
+    if "ingest" in found:
+        _rates(f"ingest {found['ingest']['texts']} chunks end to end", found["ingest"])
+    if "stream" in found:
+        each = found["stream"]
+        _rates(f"embed {each['texts']} mixed texts in one call", each)
+        best = each["tokens"] / min(each["seconds"][OURS])
+        print(
+            f"isolation costs {each['isolation_percent']:.1f} %; {best:.0f} tokens/s at best,"
+            f" {each['flop'] / each['tokens'] / 1e6:.1f} MFLOP a token"
+        )
+        roofline.show(each["peak"])
+        for kind, share in each["share"].items():
+            print(f"share of the {kind} roofline: {share:.2f}")
+    if "latency" in found:
+        latency.show(found["latency"])
     print()
-    for name, label in (
-        ("embed_ms", "one short text, client to vector"),
-        ("query_ms", "a query over 1,000 chunks, idle"),
-        ("back_ms", "SIGKILL of an embed worker to READY"),
-        ("command_ms", "thoth query, the whole command"),
-    ):
-        values = sorted(one[name])
-        high = values[min(len(values) - 1, int(0.99 * len(values)))]
-        print(f"{label:40} p50 {statistics.median(values):8.1f} ms, p99 {high:8.1f} ms")
-    print(f"{'thoth-supervisor start':40} {one['start_s']:.1f} s")
-    for name, size in one["memory_bytes"].items():
-        if size:
-            print(f"{name:40} {size / 2**20:.0f} MB")
+    for when, each in found["calibration"].items():
+        print(f"calibration {when}:")
+        calibration.show(each)
+    print(f"\n{HEAD}")
+    for row in rows(found):
+        print(row.text())
+
+
+def _rates(what: str, each: dict[str, Any]) -> None:
+    print(f"\n{what}")
+    print(f"{'':30} {'texts/s':>9} {'best':>9} {'Thoth is':>10}")
+    for name, seconds in each["seconds"].items():
+        rate = each["texts"] / statistics.median(seconds)
+        ratio = f"{speedup(seconds, each['seconds'][OURS]):.2f} x" if name != OURS else ""
+        print(f"{name:30} {rate:9.1f} {each['texts'] / min(seconds):9.1f} {ratio:>10}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kinds", default="mixed,short,long")
-    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--kinds", default="mixed", help="of mixed, short and long, with commas")
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="all of it small")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--plot", type=Path, help="write a picture of the rates, a PNG")
     options = parser.parse_args()
-    part = 1.0
+    parts = options.part or PARTS
+    if options.plot and not {"bulk", "ingest"} <= set(parts):
+        parser.error("--plot shows the parts bulk and ingest, which are not measured")
+    size = 1.0
     if options.quick:
-        options.rounds, options.kinds, options.queries, part = 2, "mixed", 50, 0.3
+        options.rounds, size = min(options.rounds, 2), 0.25
+    began = time.perf_counter()
     print(f"on {machine()}, load {os.getloadavg()[0]:.1f}", flush=True)
-    found = {
+    found: dict[str, Any] = {
         "machine": machine(),
-        "single": single(options.queries),
-        "bulk": bulk(options.rounds, options.kinds.split(","), part),
+        "versions": versions(),
+        "date": time.strftime("%Y-%m-%d"),
+        "rounds": options.rounds,
+        "calibration": {"before": calibration.measure()},
     }
+    if "bulk" in parts:
+        found["bulk"] = bulk(options.rounds, options.kinds.split(","), size)
+    if "stream" in parts:
+        found["stream"] = stream(options.rounds, size)
+    if "ingest" in parts:
+        found["ingest"] = ingest(options.rounds, size)
+    if "latency" in parts:
+        found["latency"] = latency.measure(options.quick)
+    found["calibration"]["after"] = calibration.measure()
+    found["seconds"] = time.perf_counter() - began
     show(found)
+    print(f"\n{found['seconds']:.0f} s in all")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
+    if options.plot:
+        plot(found, options.plot)
 
 
 if __name__ == "__main__":

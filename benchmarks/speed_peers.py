@@ -1,47 +1,45 @@
-"""One way of embedding, in a process of its own: ``python -m benchmarks.speed_peers NAME``.
-
-It says ``{"ready": seconds}`` when it could answer, and then, for each line ``{"texts": [...]}``,
-``{"seconds": …}``: what it took for all of them. With ``"npy"`` in the line it also writes their
-vectors there. What a library reads of its environment when it is loaded is set before that.
+"""The ways of embedding that are compared: ``python -m benchmarks.speed_peers NAME`` is one of
+them, as :mod:`benchmarks.peer` says. What a library reads of its environment when it is loaded is
+set before that.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import sys
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Embed = Callable[[Sequence[str]], Any]
+from benchmarks.peer import Work, answer, model_folder, one_thread
+from benchmarks.speed_texts import MODEL
+
+OURS, ALONE, ONNX = "Thoth", "engine alone", "ONNX Runtime"
+DEFAULTS, SAFE = "sentence-transformers", "sentence-transformers, safe"
+#: Peers of which there is a process a core.
+SHARED = (ONNX, ALONE)
 
 
-def sentence_transformers_default() -> Embed:
+def sentence_transformers_default() -> Work:
     """As its documentation shows it: all cores, batches of 32."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(_folder(), device="cpu")
+    model = SentenceTransformer(model_folder(), device="cpu")
     return lambda texts: model.encode(list(texts), normalize_embeddings=True)
 
 
-def sentence_transformers_safe() -> Embed:
+def sentence_transformers_safe() -> Work:
     """As those do it whose process used to crash: one thread, batches of 8."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    import torch
+    one_thread()
     from sentence_transformers import SentenceTransformer
 
-    torch.set_num_threads(1)
-    model = SentenceTransformer(_folder(), device="cpu")
+    model = SentenceTransformer(model_folder(), device="cpu")
     return lambda texts: model.encode(list(texts), normalize_embeddings=True, batch_size=8)
 
 
-def onnx_runtime() -> Embed:
-    """One thread of ONNX Runtime in fp32, batches by length: what a careful user of it would do."""
+def onnx_runtime() -> Work:
+    """One thread of ONNX Runtime in fp32, as a careful user of it would: the graph with its fused
+    operators (:mod:`benchmarks.speed_onnx`), and calls of few tokens and nearly no padding, which
+    were the fastest of those tried."""
     import numpy as np
     import onnxruntime
 
@@ -53,9 +51,9 @@ def onnx_runtime() -> Embed:
     session = onnxruntime.InferenceSession(
         os.environ["BENCH_ONNX"], options, providers=["CPUExecutionProvider"]
     )
-    tokenizer = plain_tokenizer(_folder() + "/tokenizer.json")
+    tokenizer = plain_tokenizer(model_folder() + "/tokenizer.json")
     tokenizer.enable_truncation(256)
-    bounds = Bounds(64, 4096, 64)
+    bounds = Bounds(items=64, tokens=512, padding=16)
 
     def embed(texts: Sequence[str]) -> Any:
         rows = [each.ids for each in tokenizer.encode_batch(list(texts))]
@@ -74,7 +72,7 @@ def onnx_runtime() -> Embed:
     return embed
 
 
-def engine() -> Embed:
+def engine() -> Work:
     """The service's own engine on its own units, without a service."""
     import numpy as np
 
@@ -82,7 +80,7 @@ def engine() -> Embed:
     from embed_worker.engines.base import Options
     from thoth_core.supervisor.units import estimate_tokens, form_units
 
-    loaded = load_engine(Options("all-MiniLM-L6-v2"), logging.getLogger("bench"))
+    loaded = load_engine(Options(MODEL), logging.getLogger("bench"))
     credit = loaded.info.credit
 
     def embed(texts: Sequence[str]) -> Any:
@@ -96,7 +94,7 @@ def engine() -> Embed:
     return embed
 
 
-def thoth() -> Embed:
+def thoth() -> Work:
     """A client of the service that the environment names."""
     from thoth_core import Thoth
 
@@ -104,41 +102,14 @@ def thoth() -> Embed:
     return client.embed
 
 
-PEERS: dict[str, Callable[[], Embed]] = {
-    "sentence-transformers": sentence_transformers_default,
-    "sentence-transformers, safe": sentence_transformers_safe,
-    "ONNX Runtime": onnx_runtime,
-    "engine alone": engine,
-    "Thoth": thoth,
+PEERS: dict[str, Callable[[], Work]] = {
+    DEFAULTS: sentence_transformers_default,
+    SAFE: sentence_transformers_safe,
+    ONNX: onnx_runtime,
+    ALONE: engine,
+    OURS: thoth,
 }
 
 
-def _folder() -> str:
-    from embed_worker.models import find_model
-
-    return str(find_model("all-MiniLM-L6-v2").folder)
-
-
-def main() -> None:
-    began = time.perf_counter()
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    # What libraries print is not for whoever reads the lines.
-    lines, sys.stdout = sys.stdout, sys.stderr
-    warnings.simplefilter("ignore")
-    embed = PEERS[sys.argv[1]]()
-    embed(["a first text"])
-    print(json.dumps({"ready": time.perf_counter() - began}), file=lines, flush=True)
-    for line in sys.stdin:
-        asked = json.loads(line)
-        start = time.perf_counter()
-        vectors = embed(asked["texts"])
-        seconds = time.perf_counter() - start
-        if asked.get("npy"):
-            import numpy as np
-
-            np.save(asked["npy"], vectors)
-        print(json.dumps({"seconds": seconds}), file=lines, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer(PEERS)
