@@ -144,7 +144,13 @@ _DATA = "${WORKSPACE_DIR}/knowledge/vector_db, else the user data directory"
 
 SPECS: Sequence[Spec] = (
     Spec("embedding_model", "RAG_EMBEDDING_MODEL", "all-MiniLM-L6-v2", plain),
-    Spec("embedding_batch_size", "RAG_EMBEDDING_BATCH_SIZE", "100", whole(1, 2048)),
+    Spec(
+        "embedding_batch_size",
+        "RAG_EMBEDDING_BATCH_SIZE",
+        None,
+        whole(1, 2048),
+        "100, or 2,048 on a GPU",
+    ),
     Spec("vector_db_path", "RAG_VECTOR_DB_PATH", None, plain, _DATA, path=True),
     Spec("collection_name", "RAG_COLLECTION_NAME", "thoth_knowledge", collection),
     Spec("chunk_size", "RAG_CHUNK_SIZE", "500", whole(8, 100_000)),
@@ -202,7 +208,13 @@ SPECS: Sequence[Spec] = (
         secret=True,
         aliases=("OPENAI_API_KEY",),
     ),
-    Spec("embed_workers", "THOTH_EMBED_WORKERS", None, whole(1, 256), "the cores available"),
+    Spec(
+        "embed_workers",
+        "THOTH_EMBED_WORKERS",
+        None,
+        whole(1, 256),
+        "the cores available, or the GPUs",
+    ),
 )
 
 BY_FIELD: Mapping[str, Spec] = {spec.field: spec for spec in SPECS}

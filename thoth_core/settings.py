@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from thoth_core.cores import available_cores
+from thoth_core.devices import devices_for
 from thoth_core.errors import SettingsError
 from thoth_core.memory_there import available_memory
 from thoth_core.private_dir import check_socket_room, default_runtime_dir, ensure_private_dir
@@ -38,6 +39,8 @@ DEFAULT = "default"
 ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
 SERVICE = "service"
+#: Texts in one call of a model, if nothing is set: it takes many short ones to keep a GPU busy.
+BATCH_SIZE, GPU_BATCH_SIZE = 100, 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,8 +281,11 @@ def _build(
     if "chunk_overlap" not in given and values["chunk_overlap"] >= values["chunk_size"]:
         # Whoever asks for small chunks has not asked for the usual overlap.
         values["chunk_overlap"] = values["chunk_size"] // 10
+    gpus = devices_for(values["embedding_model"], values["engine"], values["device"], environ)
     if "embed_workers" not in values:
-        values["embed_workers"] = available_cores()
+        values["embed_workers"] = len(gpus) or available_cores()
+    if "embedding_batch_size" not in values:
+        values["embedding_batch_size"] = GPU_BATCH_SIZE if gpus else BATCH_SIZE
     if "models_memory_mb" not in values:
         values["models_memory_mb"] = available_memory() // 4 // 2**20
     settings = Settings(**values, _origins=origins, unread=unread)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from dataclasses import replace
 
 from embed_worker.engines.base import Engine, Options
+from thoth_core.devices import CPU
 from thoth_core.errors import SettingsError
-
-_NVIDIA = Path("/dev/nvidiactl")
 
 
 def load_engine(options: Options, log: logging.Logger) -> Engine:
@@ -22,7 +20,34 @@ def load_engine(options: Options, log: logging.Logger) -> Engine:
         from embed_worker.engines import fake
 
         return fake.load(options)
-    if options.engine != "sentence_transformers" and not _on_gpu(options.device):
+    from embed_worker.engines import cuda
+
+    place = cuda.wanted(options)
+    if place != CPU and options.engine == "openvino":
+        raise SettingsError(
+            f"THOTH_ENGINE is openvino, and THOTH_DEVICE is {options.device}",
+            cause="OpenVINO computes on CPUs here",
+            fix="THOTH_ENGINE=auto",
+        )
+    if place != CPU:
+        from embed_worker.engines import sentence_transformers
+
+        try:
+            return sentence_transformers.load(replace(options, place=place), log)
+        except cuda.NoSuchDevice as problem:
+            if options.device != "auto":
+                raise
+            log.warning(
+                "the CPU computes %s, though there is a GPU: %s; THOTH_DEVICE=cpu starts a worker "
+                "a core for it",
+                options.model,
+                problem.cause,
+            )
+    return _on_cpu(replace(options, place=CPU), log)
+
+
+def _on_cpu(options: Options, log: logging.Logger) -> Engine:
+    if options.engine != "sentence_transformers":
         from embed_worker.model_cache import NotConverted
 
         try:
@@ -40,13 +65,3 @@ def load_engine(options: Options, log: logging.Logger) -> Engine:
     from embed_worker.engines import sentence_transformers
 
     return sentence_transformers.load(options, log)
-
-
-def _on_gpu(device: str) -> bool:
-    """Whether torch is to look for a GPU. Known without torch, which takes seconds to load."""
-    if device != "auto":
-        return device != "cpu"
-    try:
-        return _NVIDIA.exists() and "+cpu" not in version("torch")
-    except PackageNotFoundError:
-        return False

@@ -30,10 +30,13 @@ class Options:
     trust_remote_code: bool = False
     threads: int = 1
     faults: bool = False
+    #: Where this worker is to compute, "cpu" or "cuda:1": its part of ``device``, which is what the
+    #: user asks for. Empty if nobody has said.
+    place: str = ""
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Options:
-        """From the body of ``config``: ``{model, settings, threads?}``."""
+        """From the body of ``config``: ``{model, settings, device?, threads?}``."""
         settings = config.get("settings") or {}
         return cls(
             model=str(config["model"]),
@@ -41,6 +44,7 @@ class Options:
             long_text=str(settings.get("long_text", "window")),
             batch_size=max(1, int(settings.get("embedding_batch_size", 100))),
             device=str(settings.get("device", "auto")),
+            place=str(config.get("device", "")),
             precision=str(settings.get("precision", "auto")),
             trust_remote_code=bool(settings.get("trust_remote_code", False)),
             threads=max(1, int(config.get("threads", 1))),

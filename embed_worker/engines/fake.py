@@ -13,6 +13,7 @@ With ``THOTH_FAULTS=1`` a text that is one of these words, or begins with it, do
 ``!hang``  never returns, without the GIL: beats go on
 ``!gil:S`` sleeps S seconds in native code with the GIL held: nothing in the process goes on
 ``!slow:S`` takes S seconds, without the GIL
+``!spin:S`` computes for S seconds of processor time, however long that takes
 ``!grow:M`` takes M megabytes and keeps them
 ``!oom``   takes 64 MB, then SIGKILLs the process: what the kernel does to one that takes too much,
            without putting the machine in want of memory
@@ -120,13 +121,17 @@ def hashed_vector(text: str, dimension: int) -> Vectors:
 
 def commit_fault(word: str) -> None:
     """Do what the marker ``word`` says; nothing if it is none."""
-    timed = re.fullmatch(r"!(gil|slow|grow):(\d+(?:\.\d+)?)", word)
+    timed = re.fullmatch(r"!(gil|slow|spin|grow):(\d+(?:\.\d+)?)", word)
     if timed is not None and timed[1] == "grow":
         _GROWN.append(np.ones(int(float(timed[2]) * 1024 * 1024), dtype=np.uint8))
     elif timed is not None:
         seconds = float(timed[2])
         if timed[1] == "gil":
             _sleep_with_gil(seconds)
+        elif timed[1] == "spin":
+            end = time.thread_time() + seconds
+            while time.thread_time() < end:
+                pass
         else:
             time.sleep(seconds)
     elif word == "!segv":

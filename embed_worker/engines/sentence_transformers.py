@@ -1,4 +1,4 @@
-"""Sentence-transformers models on torch, one process a core.
+"""Sentence-transformers models on torch: one process a GPU, and on the CPU one a core.
 
 Tokenising is done once, here, and the model is given token ids: so texts can be counted, put into
 batches by their real length, and cut into windows without tokenising substrings again. At load the
@@ -14,42 +14,63 @@ import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 from embed_worker import hub
 from embed_worker.batching import Bounds, unit_tokens
+from embed_worker.conversion import PROBES
+from embed_worker.engines import cuda
 from embed_worker.engines.base import Credit, Embedded, EngineInfo, Options, Progress, Vectors
+from embed_worker.engines.half_precision import choose, computing
+from embed_worker.engines.memory_room import Room, in_parts
 from embed_worker.engines.rows import embed_rows
 from embed_worker.engines.token_rows import PURPOSES, TokenRows, prompts_of
 from embed_worker.models import FoundModel, find_model
 from embed_worker.windows import LongTexts
+from thoth_core.devices import CPU
 from thoth_core.errors import MissingDependency, ModelNotFound, SettingsError, ThothError
+from thoth_core.wire import MAX_TEXTS
 
 #: Measured with all-MiniLM-L6-v2, one thread: 3,300 tokens a second from 300 tokens a call on, no
 #: more with 4,000; and a call costs as much as 32 tokens do.
 CPU_TOKENS, CPU_PADDING = 1024, 32
 #: A GPU wants all that it is given, and computes padding nearly for nothing.
 GPU_TOKENS, GPU_PADDING = 32_768, 8_192
+#: Of a unit: tokens, and bytes of vectors, which travel in one message.
+GPU_UNIT_TOKENS, UNIT_BYTES = 262_144, 16 * 1024 * 1024
 #: Rows and tokens a row of the batch that is timed before the first work.
-WARM_UP = (4, 128)
+WARM_UP, GPU_WARM_UP = (4, 128), (128, 128)
 
 
 class SentenceTransformersEngine:
     """See the module. Not for several threads at once."""
 
-    def __init__(self, model: Any, found: FoundModel, options: Options) -> None:
+    def __init__(
+        self,
+        model: Any,
+        found: FoundModel,
+        options: Options,
+        log: logging.Logger,
+        precision: str = "fp32",
+    ) -> None:
+        """``model`` is one that :func:`~embed_worker.engines.half_precision.choose` gave with this
+        precision."""
         import torch
 
         self._torch = torch
         self._model = model
+        self._log = log
         self._device = str(model.device)
-        gpu = self._device != "cpu"
+        self._precision = precision
+        self._gpu = self._device != CPU
         self._bounds = Bounds(
             options.batch_size,
-            GPU_TOKENS if gpu else CPU_TOKENS,
-            GPU_PADDING if gpu else CPU_PADDING,
+            GPU_TOKENS if self._gpu else CPU_TOKENS,
+            GPU_PADDING if self._gpu else CPU_PADDING,
         )
+        self._room = Room(self._bounds.tokens)
         prompts = prompts_of(model.prompts)
         self._rows = {purpose: TokenRows(model, prompts[purpose]) for purpose in PURPOSES}
         sizes = [rows.size for rows in self._rows.values() if rows.size is not None]
@@ -66,8 +87,10 @@ class SentenceTransformersEngine:
             prompt=prompts if any(prompts.values()) else None,
             long_text=self._rule.describe(),
             max_tokens=self._rule.size,
-            precision="fp32",
-            credit=Credit(units=2, items=min(64, options.batch_size), tokens=unit_tokens(speed)),
+            precision=precision,
+            credit=gpu_credit(speed, dimension)
+            if self._gpu
+            else Credit(units=2, items=min(64, options.batch_size), tokens=unit_tokens(speed)),
             versions={
                 "engine": "sentence_transformers",
                 **{name: version(name) for name in _PACKAGES},
@@ -87,28 +110,49 @@ class SentenceTransformersEngine:
     def embed(self, texts: Sequence[str], purpose: str, progress: Progress) -> Embedded:
         dimension = self._info.dimension
         rows = self._rows[purpose]
-        return embed_rows(texts, rows, self._rule, self._bounds, dimension, self._run, progress)
+        # What memory has refused is not put together again.
+        bounds = replace(self._bounds, tokens=min(self._bounds.tokens, self._room.tokens))
+        return embed_rows(texts, rows, self._rule, bounds, dimension, self._run, progress)
 
     def _run(self, features: dict[str, Any]) -> Vectors:
         """Unit vectors of the rows in ``features``, as ``encode(normalize_embeddings=True)``
-        makes them."""
-        torch = self._torch
-        with torch.inference_mode():
-            placed = {
-                name: value.to(self._device) if isinstance(value, torch.Tensor) else value
-                for name, value in features.items()
-            }
-            out = self._model(placed)["sentence_embedding"]
-            if self._model.truncate_dim is not None:
-                out = out[..., : self._model.truncate_dim]
-            unit = torch.nn.functional.normalize(out, p=2, dim=1)
-            vectors: Vectors = unit.float().cpu().numpy()
-        return vectors
+        makes them, in as many calls as memory wants."""
+        tensors = [v for v in features.values() if isinstance(v, self._torch.Tensor)]
+        shapes = {tuple(tensor.shape) for tensor in tensors}
+        # A row a text; some models want all texts in one row, which cannot be taken apart here.
+        count, longest = shapes.pop() if {len(shape) for shape in shapes} == {2} else (1, 1)
+        if any(shape[0] != count for shape in shapes):
+            count = 1
+
+        def some(start: int, end: int) -> Vectors:
+            part: Mapping[str, Any] = features
+            if (start, end) != (0, count):
+                part = {
+                    name: value[start:end] if isinstance(value, self._torch.Tensor) else value
+                    for name, value in features.items()
+                }
+            return unit_vectors(self._torch, self._model, part, self._device, self._precision)
+
+        return in_parts(count, longest, self._room, some, self._ran_out)
+
+    def _ran_out(self, problem: Exception) -> bool:
+        """Whether a call failed for want of memory. One after which the device is lost ends the
+        process, because it could do nothing more than fail: what it was at is tried elsewhere."""
+        if cuda.is_out_of_memory(self._torch, problem):
+            self._log.warning(
+                "%s has no memory for a call: %s", self._device, cuda.first_line(problem)
+            )
+            return True
+        if self._gpu and cuda.is_lost(self._torch, self._device):
+            self._log.critical("%s is lost: %s", self._device, cuda.first_line(problem))
+            os.abort()
+        return False
 
     def _warm_up(self) -> tuple[int, float]:
         """Run a batch twice: the dimension, and the tokens a second of the second run. The first
         one pays for memory and kernels, which the first real unit then does not."""
-        count, length = WARM_UP
+        count, length = GPU_WARM_UP if self._gpu else WARM_UP
+        count = min(count, self._bounds.items)
         if self._rule.size is not None:
             length = min(length, self._rule.size)
         texts = ["word " * length] * count
@@ -123,6 +167,30 @@ class SentenceTransformersEngine:
         return int(vectors.shape[1]), sum(len(row) for row in cut) / max(seconds, 1e-6)
 
 
+def unit_vectors(
+    torch: Any, model: Any, features: Mapping[str, Any], device: str, precision: str
+) -> Vectors:
+    """One call of the model, float32 (rows, dimension). What comes after it is done in fp32."""
+    with torch.inference_mode(), computing(torch, device, precision):
+        placed = {
+            name: value.to(device) if isinstance(value, torch.Tensor) else value
+            for name, value in features.items()
+        }
+        out = model(placed)["sentence_embedding"].float()
+        if model.truncate_dim is not None:
+            out = out[..., : model.truncate_dim]
+        unit = torch.nn.functional.normalize(out, p=2, dim=1)
+        vectors: Vectors = unit.float().cpu().numpy()
+    return vectors
+
+
+def gpu_credit(speed: float, dimension: int) -> Credit:
+    """Units for a GPU of this many tokens a second: of all the texts that a call can have, if they
+    are short, and no larger than one message can carry."""
+    items = max(1, min(MAX_TEXTS, UNIT_BYTES // (4 * dimension)))
+    return Credit(units=2, items=items, tokens=unit_tokens(speed, most=GPU_UNIT_TOKENS))
+
+
 _PACKAGES = ("sentence-transformers", "torch", "transformers", "tokenizers")
 
 
@@ -135,10 +203,11 @@ def load(
     :class:`MissingDependency` without the libraries, :class:`SettingsError` for a device or a
     precision that cannot be had.
     """
-    if options.precision not in ("auto", "fp32", "float32"):
+    place = options.place or cuda.wanted(options)
+    wanted = "fp32" if options.precision == "float32" else options.precision
+    if wanted not in ("auto", "fp32", "bf16", "fp16") or (wanted == "fp16" and place == CPU):
         raise SettingsError(
-            f"THOTH_PRECISION is {options.precision}",
-            cause="torch computes in fp32 here",
+            f"THOTH_PRECISION is {wanted}, which no processor computes faster than fp32",
             fix="THOTH_PRECISION=auto",
         )
     found = find_model(options.model, lambda name: hub.fetch(name, environ), environ)
@@ -164,7 +233,12 @@ def load(
         talk.disable_progress_bar()
         logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
         _set_threads(torch, options.threads)
-        device = _device(torch, options.device)
+        # On the CPU bf16 only for who asks for it: there OpenVINO is for speed.
+        device = CPU
+        fast: tuple[str, ...] = ()
+        if place != CPU:
+            device = cuda.there(torch, place, options, log)
+            fast = cuda.half_precisions(torch, device)
         try:
             model = sentence_transformers.SentenceTransformer(
                 str(found.folder),
@@ -173,10 +247,22 @@ def load(
                 local_files_only=not options.trust_remote_code,
             )
             model.eval()
-            return SentenceTransformersEngine(model, found, options)
+
+            def probed(model: Any, precision: str) -> Vectors:
+                features = model.preprocess(list(PROBES))
+                return unit_vectors(torch, model, features, device, precision)
+
+            model, precision = choose(model, wanted, fast, probed, log)
+            return SentenceTransformersEngine(model, found, options, log, precision)
         except ThothError:
             raise
         except Exception as problem:
+            if device != CPU and cuda.is_out_of_memory(torch, problem):
+                raise cuda.NoSuchDevice(
+                    f"the memory of {device} does not do for {options.model}",
+                    cause=cuda.first_line(problem),
+                    fix="THOTH_DEVICE=cpu",
+                ) from problem
             # Whatever the libraries say about files that they cannot use, it is one thing to the
             # user; the log has the traceback.
             log.exception("the model in %s cannot be loaded", found.folder)
@@ -189,18 +275,6 @@ def _set_threads(torch: Any, threads: int) -> None:
         # Refused once work has begun in this process; READY reports what is really used.
         with contextlib.suppress(RuntimeError):
             torch.set_num_interop_threads(1)
-
-
-def _device(torch: Any, wanted: str) -> str:
-    there = bool(torch.cuda.is_available())
-    if wanted == "auto":
-        return "cuda" if there else "cpu"
-    if wanted != "cpu" and not (wanted.startswith("cuda") and there):
-        raise SettingsError(
-            f"THOTH_DEVICE is {wanted}, and torch {torch.__version__} has no such device here",
-            fix="THOTH_DEVICE=auto",
-        )
-    return wanted
 
 
 def _require_ids(name: str, rows: TokenRows) -> None:

@@ -93,7 +93,7 @@ def _rest(long_text: str, engine: SentenceTransformersEngine) -> SentenceTransfo
     from embed_worker.models import find_model
 
     return SentenceTransformersEngine(
-        engine._model, find_model(MODEL), Options(MODEL, long_text=long_text)
+        engine._model, find_model(MODEL), Options(MODEL, long_text=long_text), LOG
     )
 
 

@@ -36,6 +36,13 @@ def test_no_key_and_no_preloaded_library_reaches_a_worker() -> None:
 def test_the_callers_thread_counts_are_replaced() -> None:
     child = child_environment({"OMP_NUM_THREADS": "64"}, threads=1)
     assert {child[name] for name in THREAD_NAMES} == {"1"}
+    assert child["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_a_worker_with_several_threads_tokenises_with_them() -> None:
+    child = child_environment({"TOKENIZERS_PARALLELISM": "false"}, threads=8)
+    assert {child[name] for name in THREAD_NAMES} == {"8"}
+    assert child["TOKENIZERS_PARALLELISM"] == "true"
 
 
 def test_what_the_user_names_passes() -> None:

@@ -27,6 +27,10 @@ def test_a_text_is_overtaken_only_within_its_window(lengths: list[int]) -> None:
     assert [i // WINDOW for i in seen] == sorted(i // WINDOW for i in seen)
 
 
+def test_a_unit_may_have_more_texts_than_a_window() -> None:
+    assert [len(unit) for unit in form_units([10] * 2048, 2048, 100_000)] == [2048]
+
+
 def test_the_texts_of_a_unit_have_near_equal_lengths() -> None:
     units = form_units([10, 500] * 100, 50, 100_000)
     assert all(len({(10, 500)[i % 2] for i in unit}) == 1 for unit in units)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from thoth_core import log_format
+from thoth_core.devices import devices_for, place, threads
 from thoth_core.errors import ThothError, WorkerFailed, from_dict
 from thoth_core.settings import Settings
 from thoth_core.supervisor.deaths import Deaths
@@ -293,10 +294,12 @@ class Crew:
                 "settings": settings,
             }
         else:
+            devices = self._devices(slot)
             body = {
                 "model": slot.model,
                 "lane": slot.lane,
-                "threads": 1,
+                "device": place(devices, slot.lane, slot.name),
+                "threads": threads(devices, self.settings.embed_workers),
                 "settings": settings,
             }
         return Message("config", body=body)
@@ -341,6 +344,10 @@ class Crew:
 
     # -- within -------------------------------------------------------------------------------
 
+    def _devices(self, slot: Slot) -> tuple[str, ...]:
+        """The GPUs for the workers of this one's model, as they are now."""
+        return devices_for(slot.model, self.settings.engine, self.settings.device)
+
     def _carry_out(self, now: float, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Spawn):
@@ -362,7 +369,12 @@ class Crew:
 
     def _spawn(self, now: float, slot: Slot) -> None:
         incarnation = os.urandom(6).hex()
-        environ = child_environment(os.environ, threads=1, also=self.settings.env_pass)
+        devices = self._devices(slot) if slot.role == "embed" else ()
+        environ = child_environment(
+            os.environ,
+            threads=threads(devices, self.settings.embed_workers),
+            also=self.settings.env_pass,
+        )
         # It logs before it is told its settings.
         environ[log_format.VARIABLE] = self.settings.log_format
         try:

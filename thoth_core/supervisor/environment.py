@@ -71,7 +71,7 @@ def child_environment(
         if name in wanted or name.startswith(PASSED_PREFIXES)
     }
     child.update({name: str(threads) for name in THREAD_NAMES})
-    child["TOKENIZERS_PARALLELISM"] = "false"
+    child["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     child["PYTHONUNBUFFERED"] = "1"
     child["PYTHONFAULTHANDLER"] = "1"
     # Chroma's own switch; its settings say it again.

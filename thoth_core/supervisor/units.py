@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: Sorting within a window bounds how long a text can be overtaken by shorter ones.
+#: Sorting within a window bounds how long a text can be overtaken by shorter ones. Where a unit may
+#: have more texts than that, a window is as large.
 WINDOW = 1000
 
 
@@ -24,8 +25,9 @@ def form_units(lengths: Sequence[int], max_items: int, max_tokens: int) -> list[
     """Positions of ``lengths`` in units, each at most ``max_items`` long and ``max_tokens`` in
     sum; an item over the bound is a unit of its own. Every position is in exactly one unit."""
     units: list[list[int]] = []
-    for start in range(0, len(lengths), WINDOW):
-        window = range(start, min(start + WINDOW, len(lengths)))
+    size = max(WINDOW, max_items)
+    for start in range(0, len(lengths), size):
+        window = range(start, min(start + size, len(lengths)))
         unit: list[int] = []
         tokens = 0
         for position in sorted(window, key=lengths.__getitem__):
