@@ -23,6 +23,8 @@ from benchmarks.vectors import batches
 
 _PARTS = 10
 _K = 4
+#: How fast the last part has to be beside the first one, and how fast we want it.
+FLOOR, GOAL = 0.4, 0.8
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -73,6 +75,7 @@ def show(found: dict[str, Any]) -> None:
     print(
         f"\nchunks a second, the first {part:,}: {rates[0]:,.0f}; the last {part:,} of"
         f" {found['chunks']:,}: {rates[-1]:,.0f}, {found['last_to_first']:.2f} of it"
+        f" (at least {FLOOR}, wanted {GOAL})"
     )
     query = found["query"]
     print(

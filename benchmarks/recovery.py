@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import spread
 from benchmarks.speed_texts import MODEL, texts
 from tests.support.service import RealService
 from thoth_core import Thoth
@@ -151,8 +150,6 @@ def _seconds(act: Callable[[], object]) -> float:
 
 
 def show(found: dict[str, Any]) -> None:
-    kills = spread(found["kills"])
-    assert kills is not None
     print(f"\n{'starts, seconds':40} {'best':>9} {'median':>9} {'longest':>9}")
     _line("thoth-supervisor start returns", found["starts"]["returned_s"])
     _line("  until every worker is ready", found["starts"]["all_ready_s"])
