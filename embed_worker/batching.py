@@ -18,11 +18,18 @@ UNIT_SECONDS = 0.2
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Bounds of one model call. ``items``: rows; ``tokens``: rows times the longest row;
-    ``padding``: tokens of padding that cost about as much as one more call does."""
+    ``padding``: tokens of padding that cost about as much as one more call does; ``align``: rows
+    are padded to a multiple of it, which is not counted as padding because there is no way round
+    it."""
 
     items: int
     tokens: int
     padding: int
+    align: int = 1
+
+    def aligned(self, length: int) -> int:
+        """Tokens of a row of ``length`` as it goes through the model."""
+        return -(-length // self.align) * self.align
 
 
 def form_batches(lengths: Sequence[int], bounds: Bounds) -> list[list[int]]:
@@ -35,7 +42,7 @@ def form_batches(lengths: Sequence[int], bounds: Bounds) -> list[list[int]]:
     batch: list[int] = []
     longest = padding = 0
     for position in sorted(range(len(lengths)), key=lambda p: (-lengths[p], p)):
-        length = lengths[position]
+        length = bounds.aligned(lengths[position])
         fits = (
             len(batch) < bounds.items
             and (len(batch) + 1) * longest <= bounds.tokens

@@ -10,15 +10,21 @@ from embed_worker.engines.rows import padded
 
 
 class IdRows:
-    """See :class:`~embed_worker.engines.rows.Rows`. ``tokenizer`` neither cuts nor pads."""
+    """See :class:`~embed_worker.engines.rows.Rows`. ``tokenizer`` neither cuts nor pads; rows are
+    padded to a multiple of ``align``, but never over what the model reads."""
 
     reproducible = True
 
-    def __init__(self, tokenizer: Any, description: Description, purpose: str) -> None:
+    def __init__(
+        self, tokenizer: Any, description: Description, purpose: str, align: int = 1
+    ) -> None:
         self._tokenizer = tokenizer
         self._frame = description.frames[purpose]
         self._names = frozenset(description.inputs)
         self._pad, self._left = description.pad, description.left
+        self._limit = description.limit
+        #: Rows are padded to a multiple of it.
+        self.align = align
         frame = self._frame
         self.added = frame.head + len(frame.prefix) + len(frame.suffix)
         self.size = None if description.limit is None else description.limit - self.added
@@ -37,7 +43,11 @@ class IdRows:
         return [*frame.prefix, *ids[:head], *ids[head + start : head + end], *frame.suffix]
 
     def features(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
-        return padded(rows, self._names, self._pad, self._left)
+        longest = max(len(row) for row in rows)
+        length = -(-longest // self.align) * self.align
+        if self._limit is not None:
+            length = max(longest, min(length, self._limit))
+        return padded(rows, self._names, self._pad, self._left, length)
 
     def library_features(self, texts: Sequence[str]) -> dict[str, Any]:
         raise AssertionError("a model whose rows are not reproducible is not converted")

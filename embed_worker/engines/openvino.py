@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from embed_worker import hub
 from embed_worker.batching import Bounds, unit_tokens
+from embed_worker.calibration import Shape
 from embed_worker.engines.base import Credit, Embedded, EngineInfo, Options, Progress
+from embed_worker.engines.calibrated import calibrated
 from embed_worker.engines.converted_model import (
     LEAST_COSINE,
     PROBE,
@@ -27,17 +29,16 @@ from embed_worker.engines.converted_model import (
 )
 from embed_worker.engines.id_rows import IdRows, plain_tokenizer
 from embed_worker.engines.openvino_run import Graph, has_bf16
-from embed_worker.engines.rows import embed_rows
+from embed_worker.engines.rows import embed_rows, padded
 from embed_worker.engines.token_rows import PURPOSES
 from embed_worker.model_cache import ModelCache, NotConverted, cache_root
 from embed_worker.models import FoundModel, find_model
 from embed_worker.windows import LongTexts
 from thoth_core.errors import SettingsError
 
-#: Bounds of a call: tokens, and tokens of padding that cost about as much as a call does.
-CALL_TOKENS, CALL_PADDING = 1024, 32
-#: Rows and tokens a row of the batch that is timed before the first work.
-WARM_UP = (4, 128)
+#: The speed that is measured is that of one worker alone on a machine that does nothing else; units
+#: are made for this part of it.
+BUSY = 0.75
 
 
 class WrongVectors(Exception):
@@ -54,16 +55,27 @@ class OpenVinoEngine:
         precision: str,
         found: FoundModel,
         options: Options,
+        log: logging.Logger,
     ) -> None:
         self._dimension = description.dimension
-        self._bounds = Bounds(options.batch_size, CALL_TOKENS, CALL_PADDING)
+        self._description = description
         tokenizer = plain_tokenizer(str(folder / TOKENIZER))
-        self._rows = {name: IdRows(tokenizer, description, name) for name in PURPOSES}
+        self._graph = Graph(folder, precision, options.threads)
+        measured = calibrated(
+            folder,
+            precision,
+            options.threads,
+            description.limit,
+            _calls(self._graph, tokenizer, description),
+            log,
+        )
+        self._bounds = Bounds(options.batch_size, measured.tokens, measured.padding, measured.align)
+        self._rows = {
+            name: IdRows(tokenizer, description, name, measured.align) for name in PURPOSES
+        }
         sizes = [rows.size for rows in self._rows.values() if rows.size is not None]
         self._rule = LongTexts(options.long_text, min(sizes, default=None))
-        self._graph = Graph(folder, precision, options.threads)
         self._compare(description, precision)
-        speed = self._warm_up()
         prompts = {name: frame.prompt for name, frame in description.frames.items()}
         self._info = EngineInfo(
             name=found.name,
@@ -74,7 +86,11 @@ class OpenVinoEngine:
             long_text=self._rule.describe(),
             max_tokens=self._rule.size,
             precision=precision,
-            credit=Credit(units=2, items=min(64, options.batch_size), tokens=unit_tokens(speed)),
+            credit=Credit(
+                units=2,
+                items=min(64, options.batch_size),
+                tokens=unit_tokens(BUSY * measured.speed),
+            ),
             versions={
                 "engine": "openvino",
                 "openvino": version("openvino"),
@@ -96,28 +112,26 @@ class OpenVinoEngine:
         )
 
     def _compare(self, description: Description, precision: str) -> None:
-        """One text as it was embedded when the model was converted: files do rot."""
-        rows = self._rows["document"]
-        [ids] = rows.tokenise([PROBE])
-        [vector] = self._graph.run(rows.features([rows.row(ids, 0, rows.count(ids))]))
-        cosine = float(vector @ np.array(description.probe, dtype=np.float32))
+        """One text as it was embedded when the model was converted: files do rot. And one as short
+        as a query, so that the first of those does not wait for kernels to be made."""
+        made = self.embed([PROBE], "document", lambda: None).vectors[0]
+        cosine = float(made @ np.array(description.probe, dtype=np.float32))
         if not cosine >= LEAST_COSINE[precision]:
             raise WrongVectors(f"the cosine of the probe is {cosine:.6f} in {precision}")
+        self.embed(["a query"], "query", lambda: None)
 
-    def _warm_up(self) -> float:
-        """Run a batch twice: the tokens a second of the second run. The first one pays for memory,
-        which the first real unit then does not."""
-        count, length = WARM_UP
-        if self._rule.size is not None:
-            length = min(length, self._rule.size)
-        rows = self._rows["document"]
-        cut = [rows.row(ids, 0, length) for ids in rows.tokenise(["word " * length] * count)]
-        seconds = 0.0
-        for _ in range(2):
-            began = time.perf_counter()
-            self._graph.run(rows.features(cut))
-            seconds = time.perf_counter() - began
-        return sum(len(row) for row in cut) / max(seconds, 1e-6)
+
+def _calls(graph: Graph, tokenizer: Any, description: Description) -> Callable[[Shape], object]:
+    """Makes one call of a shape."""
+    words = tokenizer.encode(PROBE, add_special_tokens=False).ids
+    names = frozenset(description.inputs)
+
+    def call(shape: Shape) -> object:
+        rows, length = shape
+        row = (words * length)[:length]
+        return graph.run(padded([row] * rows, names, description.pad, description.left))
+
+    return call
 
 
 def load(
@@ -146,7 +160,7 @@ def load(
         folder, description = cache.get(found)
         precision = _precision(wanted, description, log)
         try:
-            return OpenVinoEngine(folder, description, precision, found, options)
+            return OpenVinoEngine(folder, description, precision, found, options, log)
         except SettingsError:
             raise
         except Exception as problem:

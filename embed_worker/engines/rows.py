@@ -84,9 +84,11 @@ def padded(
     names: frozenset[str],
     pad: int,
     left: bool,
+    length: int | None = None,
 ) -> dict[str, Any]:
-    """int64 arrays (len(rows), longest row) by the ``names`` of a model's inputs."""
-    longest = max(len(row) for row in rows)
+    """int64 arrays (len(rows), ``length``) by the ``names`` of a model's inputs; ``length`` is the
+    longest row's if not given."""
+    longest = max(len(row) for row in rows) if length is None else length
     ids = np.full((len(rows), longest), pad, dtype=np.int64)
     mask = np.zeros((len(rows), longest), dtype=np.int64)
     for position, row in enumerate(rows):

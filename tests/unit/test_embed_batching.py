@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from embed_worker.batching import UNIT_SECONDS, Bounds, form_batches, unit_tokens
 
 lengths = st.lists(st.integers(0, 400), max_size=80)
-bounds = st.builds(Bounds, st.integers(1, 20), st.integers(1, 1500), st.integers(0, 200))
+bounds = st.builds(
+    Bounds,
+    st.integers(1, 20),
+    st.integers(1, 1500),
+    st.integers(0, 200),
+    st.sampled_from([1, 8, 16, 32]),
+)
 
 
 @given(lengths, bounds)
@@ -19,10 +25,17 @@ def test_every_row_is_in_exactly_one_batch(rows: list[int], bound: Bounds) -> No
 @given(lengths, bounds)
 def test_batches_keep_within_their_bounds(rows: list[int], bound: Bounds) -> None:
     for batch in form_batches(rows, bound):
-        longest = max(rows[p] for p in batch)
+        through = [bound.aligned(rows[p]) for p in batch]
         assert len(batch) <= bound.items
-        assert len(batch) == 1 or len(batch) * longest <= bound.tokens
-        assert sum(longest - rows[p] for p in batch) <= bound.padding
+        assert len(batch) == 1 or len(batch) * max(through) <= bound.tokens
+        assert sum(max(through) - each for each in through) <= bound.padding
+
+
+@given(st.integers(0, 1000), st.sampled_from([1, 8, 16, 32]))
+def test_a_row_is_padded_to_the_next_multiple(length: int, align: int) -> None:
+    through = Bounds(1, 1, 0, align).aligned(length)
+    assert through % align == 0
+    assert length <= through < length + align
 
 
 @given(lengths, st.integers(1, 20))
