@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from embed_worker.calibration import Calibration, Shape, Timed, choose
+from embed_worker.engines.processor import processor
 from thoth_core.locks import FileLock
 from thoth_core.whole_file import draft_beside, whole_file
 
@@ -24,7 +23,6 @@ TIMES = 3
 #: Seconds to wait for another process that measures before measuring all the same.
 PATIENCE = 20.0
 LOOK_AGAIN = 0.02
-_CPUINFO = Path("/proc/cpuinfo")
 
 Run = Callable[[Shape], object]
 
@@ -41,7 +39,7 @@ def calibrated(
     one kept there for this processor, or else made now by ``run``, which makes one call of a
     shape. Those that start at the same time wait for the first: together they would measure one
     another."""
-    path = folder / f"calibration-{precision}-{threads}-{_processor()}.json"
+    path = folder / f"calibration-{precision}-{threads}-{processor()}.json"
     lock = FileLock(path.with_suffix(".lock"))
     try:
         with suppress(OSError):  # A folder that cannot be written to: measured at each load.
@@ -88,14 +86,3 @@ def _kept(path: Path) -> Calibration | None:
         return made if made.sound() else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def _processor() -> str:
-    """A name for what computes here: the cache may be in a home that several machines share."""
-    said = ""
-    with suppress(OSError):
-        names = ("model name", "flags", "Features", "CPU part")
-        lines = _CPUINFO.read_text().splitlines()
-        said = "\n".join(sorted({line for line in lines if line.startswith(names)}))
-    said = f"{said or platform.processor()} {platform.machine()}"
-    return hashlib.sha256(said.encode()).hexdigest()[:12]

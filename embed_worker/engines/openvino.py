@@ -57,10 +57,12 @@ class OpenVinoEngine:
         options: Options,
         log: logging.Logger,
     ) -> None:
+        #: Of the converted model.
+        self.folder = folder
         self._dimension = description.dimension
         self._description = description
         tokenizer = plain_tokenizer(str(folder / TOKENIZER))
-        self._graph = Graph(folder, precision, options.threads)
+        self._graph = Graph(folder, precision, options.threads, log)
         measured = calibrated(
             folder,
             precision,

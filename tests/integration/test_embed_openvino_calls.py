@@ -4,6 +4,11 @@ them changes no vector."""
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from pydoc_data import topics
 from typing import Any
 
@@ -66,3 +71,44 @@ def test_a_call_of_many_texts_has_few_shapes_within_the_measured_bounds(
         assert length % bounds.align == 0
         assert count == 1 or count * length <= bounds.tokens
     assert max(count for count, _ in shapes) > 1
+
+
+def test_a_compiled_model_that_is_cut_short_is_not_used(tmp_path: Path) -> None:
+    # In a process of its own: native code reads it.
+    folder = tmp_path / "model"
+    shutil.copytree(
+        load(Options(MODEL, precision="fp32"), LOG).folder,
+        folder,
+        ignore=lambda _, names: [name for name in names if name.startswith("compiled")],
+    )
+    code = (
+        "import logging, sys\n"
+        "from pathlib import Path\n"
+        "from embed_worker.engines.openvino_run import Graph\n"
+        "graph = Graph(Path(sys.argv[1]), 'fp32', 1, logging.getLogger())\n"
+        "import numpy as np\n"
+        "ids = np.full((1, 16), 2000)\n"
+        "names = ('input_ids', 'attention_mask', 'token_type_ids')\n"
+        "made = graph.run(dict(zip(names, (ids, ids * 0 + 1, ids * 0))))\n"
+        "print(np.round(made.sum(), 5))\n"
+    )
+
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(folder)],
+            timeout=120,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    first = run()
+    [blob] = folder.glob("compiled-fp32-1-*/*.blob")
+    assert run() == first
+    whole = blob.stat().st_size
+    os.truncate(blob, whole // 2)
+    assert run() == first
+    assert run() == first
+    [again] = folder.glob("compiled-fp32-1-*/*.blob")
+    assert again.stat().st_size == whole

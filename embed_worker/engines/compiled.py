@@ -1,0 +1,81 @@
+"""A model's graph compiled for this processor, kept for the next process.
+
+Compiling takes a worker longer than all else of its start; OpenVINO can write what came of it into
+a folder and read it from there in a third of the time. Native code reads that folder and does not
+doubt it. So it comes into its place whole, and it is dropped when a process died over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from thoth_core.locks import FileLock, holder
+
+#: Of a process that reads the folder. It has the file locked; a file of one that died is not.
+_READING = ".reading"
+
+#: Compiles with some more options.
+Compile = Callable[[Mapping[str, str]], Any]
+
+
+def compiled(place: Path, compile_with: Compile, log: logging.Logger) -> Any:
+    """What ``compile_with`` gives, with the folder ``place`` to read it from or to write it to.
+    The folder is of one model, one version of OpenVINO, one processor and one set of options.
+    Whatever is wrong with it, the model is compiled."""
+    try:
+        if place.is_dir() and _died_over(place):
+            log.warning("a process died over %s, which is made anew", place)
+            _remove(place)
+        if place.is_dir():
+            with _reading(place):
+                return compile_with({"CACHE_DIR": str(place)})
+        return _made(place, compile_with)
+    except Exception as problem:
+        log.info("compiled without %s: %s", place, problem)
+        with contextlib.suppress(OSError):
+            _remove(place)
+        return compile_with({})
+
+
+def _made(place: Path, compile_with: Compile) -> Any:
+    lock = FileLock(place.with_suffix(".lock"))
+    if not lock.acquire():
+        # Another worker makes it; that takes as long for both of us.
+        return compile_with({})
+    try:
+        draft = place.with_suffix(".draft")
+        _remove(draft)
+        made = compile_with({"CACHE_DIR": str(draft)})
+        if not place.exists():
+            draft.rename(place)
+        return made
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    mark = place / f"{os.getpid()}{_READING}"
+    lock = FileLock(mark)
+    lock.acquire()
+    try:
+        yield
+        mark.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _died_over(place: Path) -> bool:
+    """Whether somebody began to read it and neither ended that nor goes on."""
+    return any(holder(mark) is None and mark.exists() for mark in place.glob(f"*{_READING}"))
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
