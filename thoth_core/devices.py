@@ -3,7 +3,6 @@ what is found here is what to try, and the worker, which has torch, has the last
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -76,8 +75,10 @@ def _shown(visible: str, there: int) -> int:
 def _has_cuda(torch: Path | None) -> bool:
     """Whether torch is installed with CUDA. Its build says so in a small file of its own."""
     if torch is None:
+        from importlib.util import find_spec
+
         # For a module without a dot this looks the files up and imports nothing.
-        spec = importlib.util.find_spec("torch")
+        spec = find_spec("torch")
         roots = list(spec.submodule_search_locations or ()) if spec is not None else []
         if not roots:
             return False

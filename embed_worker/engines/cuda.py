@@ -67,6 +67,13 @@ def half_precisions(torch: Any, device: str) -> tuple[str, ...]:
     return ("fp16", "bf16") if native else ("fp16",)
 
 
+def versions(torch: Any, device: str) -> dict[str, str]:
+    """What else decides how a text is computed there, by name."""
+    if device == CPU:
+        return {}
+    return {"gpu": str(torch.cuda.get_device_name(device)), "cuda": str(torch.version.cuda)}
+
+
 def is_out_of_memory(torch: Any, problem: BaseException) -> bool:
     """Whether the device had no memory for the call; it can be given a smaller one."""
     if isinstance(problem, torch.OutOfMemoryError):

@@ -94,6 +94,7 @@ class SentenceTransformersEngine:
             versions={
                 "engine": "sentence_transformers",
                 **{name: version(name) for name in _PACKAGES},
+                **cuda.versions(torch, self._device),
             },
         )
 

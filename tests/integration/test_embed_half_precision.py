@@ -20,6 +20,7 @@ from embed_worker.engines.sentence_transformers import (
     load,
 )
 from embed_worker.models import find_model
+from tests.support.service import RealService
 from thoth_core.errors import SettingsError
 
 LOG = logging.getLogger("test.embed")
@@ -208,6 +209,19 @@ def test_who_asks_for_a_gpu_that_is_none_is_told_so(device: str) -> None:
         load_engine(Options(MODEL, device=device), LOG)
     assert f"THOTH_DEVICE is {device}" in caught.value.message
     assert caught.value.fix == "THOTH_DEVICE=auto"
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="this machine has a GPU")
+def test_a_service_that_is_to_have_a_gpu_says_at_its_start_that_there_is_none() -> None:
+    service = RealService.make(MODEL, THOTH_DEVICE="cuda", HF_HUB_OFFLINE="1")
+    try:
+        done = service.run("thoth-supervisor", "start", timeout=90)
+        assert done.returncode == 2, done.stderr
+        assert "THOTH_DEVICE is cuda, and cuda:0 cannot be computed on" in done.stderr
+        assert "finds no GPU that it can use" in done.stderr
+        assert "fix: THOTH_DEVICE=auto" in done.stderr
+    finally:
+        service.close()
 
 
 def test_openvino_on_a_gpu_is_refused() -> None:

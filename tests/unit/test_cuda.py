@@ -54,12 +54,14 @@ def torch_with(
         __version__="2.13.0",
         OutOfMemoryError=OutOfMemoryError,
         ones=lambda shape, device: Tensor(),
+        version=SimpleNamespace(cuda="13.0"),
         cuda=SimpleNamespace(
             is_available=lambda: devices > 0,
             device_count=lambda: devices,
             get_device_capability=lambda device: capability,
             is_bf16_supported=native,
             synchronize=synchronize,
+            get_device_name=lambda device: "NVIDIA H200",
             device=lambda device: contextlib.nullcontext(),
         ),
     )
@@ -105,6 +107,11 @@ def test_half_precision_is_what_the_gpu_has_units_for() -> None:
     turing = torch_with(1, capability=(7, 5), bf16=False)
     assert cuda.half_precisions(turing, "cuda:0") == ("fp16",)
     assert cuda.half_precisions(torch_with(1, capability=(6, 1), bf16=False), "cuda:0") == ()
+
+
+def test_the_gpu_is_among_the_versions() -> None:
+    assert cuda.versions(torch_with(1), "cuda:0") == {"gpu": "NVIDIA H200", "cuda": "13.0"}
+    assert cuda.versions(torch_with(0), "cpu") == {}
 
 
 def test_want_of_memory_is_told_from_other_failures() -> None:
