@@ -43,6 +43,11 @@ def torch_with(
                 raise RuntimeError(works)
             return 64.0
 
+    def ones(shape: tuple[int, int], device: str) -> Tensor:
+        if int(device.partition(":")[2]) >= devices:
+            raise RuntimeError("CUDA error: invalid device ordinal")
+        return Tensor()
+
     def synchronize(device: str) -> None:
         if lost:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -53,7 +58,7 @@ def torch_with(
     return SimpleNamespace(
         __version__="2.13.0",
         OutOfMemoryError=OutOfMemoryError,
-        ones=lambda shape, device: Tensor(),
+        ones=ones,
         version=SimpleNamespace(cuda="13.0"),
         cuda=SimpleNamespace(
             is_available=lambda: devices > 0,
@@ -97,9 +102,8 @@ def test_one_that_cannot_be_computed_on_says_why(torch: Any, device: str, why: s
 
 
 def test_a_device_that_was_named_is_not_taken_for_another() -> None:
-    broken = torch_with(2, works="CUDA error: invalid device ordinal")
     with pytest.raises(cuda.NoSuchDevice, match="cuda:3"):
-        cuda.there(broken, "cuda:3", Options(MODEL, device="cuda:3"), LOG)
+        cuda.there(torch_with(2), "cuda:3", Options(MODEL, device="cuda:3"), LOG)
 
 
 def test_half_precision_is_what_the_gpu_has_units_for() -> None:
