@@ -53,6 +53,10 @@ class Ledger:
         #: Names this ledger in the index, so that no other ledger's collections are taken for its.
         self.ident = str(self._meta("ledger"))
         self._pruned_at = float("-inf")
+        #: Whether nobody else writes; then what was read once holds until something is written:
+        #: the last change and the count of rows changed, by then, in no open transaction.
+        self._alone = False
+        self._last_change: tuple[int, int] | None = None
 
     @classmethod
     def open(
@@ -72,6 +76,7 @@ class Ledger:
                     look(db, path)
                 migrate(db)
                 ledger = cls(db, path)
+                ledger._alone = True
                 ledger._begin_epoch(service)
             except BaseException:
                 db.close()
@@ -277,10 +282,18 @@ class Ledger:
 
     def last_change(self) -> int:
         """The sequence number of the last change that was ever logged."""
+        known = self._last_change
+        # What an open transaction wrote may be rolled back, and the count does not go back.
+        settled = self._alone and not self.db.in_transaction
+        if settled and known is not None and known[1] == self.db.total_changes:
+            return known[0]
         with translated(self.path):
             row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
             found = row.fetchone()
-            return int(found[0]) if found else 0
+        last = int(found[0]) if found else 0
+        if settled:
+            self._last_change = last, self.db.total_changes
+        return last
 
     @property
     def watermark(self) -> int:

@@ -309,3 +309,34 @@ def test_a_page_of_a_collection_is_read_in_order_and_sorts_nothing(ledger):
     assert [chunk.id for chunk in found] == ["a", "c"]
     plan = [row[3] for row in ledger.db.execute("EXPLAIN QUERY PLAN " + asked[-1])]
     assert not any("TEMP B-TREE" in step for step in plan), plan
+
+
+def test_the_last_change_is_that_of_the_log_also_after_what_was_rolled_back(ledger):
+    reader = Ledger.reader(ledger.path)
+
+    def logged() -> int:
+        return ledger.db.execute("SELECT max(seq) FROM changes").fetchone()[0] or 0
+
+    for number in range(1, 6):
+        upsert(ledger, 2 * number, row(f"{number}"))
+        assert ledger.last_change() == reader.last_change() == logged() == number
+        with pytest.raises(ZeroDivisionError), ledger.transaction():
+            collection = ledger_collections.for_write(ledger, "notes", 2 * number + 1, MODEL)
+            assert collection is not None
+            ledger_chunks.upsert(ledger, collection, 2 * number + 1, [row("x"), row("y")])
+            assert ledger.last_change() == logged() == number + 2
+            raise ZeroDivisionError
+        assert ledger.last_change() == reader.last_change() == logged() == number
+    # Without the last fold of the log, which is not a reader's to do.
+    reader.db.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 64, 65, 256, 257, 700])
+def test_as_many_are_found_as_are_asked_for(ledger, count):
+    ids = [f"{number:03}" for number in range(count)]
+    upsert(ledger, 1, row("other"), *map(row, ids))
+    collection = ledger_collections.require(ledger, "notes").id
+    found = ledger_queries.chunks_of(ledger, collection, ["gone", *ids], vectors=False)
+    assert sorted(found) == ids
+    rows = [chunk.row for chunk in found.values()]
+    assert sorted(ledger_queries.vectors_at(ledger, rows)) == ids
