@@ -18,6 +18,7 @@ from embed_worker.careful import embed_carefully
 from embed_worker.engines import load_engine
 from embed_worker.engines.base import Embedded, Engine, Options
 from embed_worker.kept import KeptVectors
+from embed_worker.query_vectors import QueryVectors
 from thoth_core.errors import Cancelled, ProtocolError, ThothError
 from thoth_core.vectors import to_buffer
 from thoth_core.wire import Buffer, Message, error_message
@@ -64,7 +65,7 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
     )
     settings = config.get("settings") or {}
     timer = StepTimer(float(settings.get("unit_timeout", UNIT_TIMEOUT)), channel.stacks_fd)
-    EmbedService(channel, engine, timer=timer).run()
+    EmbedService(channel, QueryVectors(engine), timer=timer).run()
 
 
 class _Ended(BaseException):
