@@ -183,7 +183,8 @@ def busy(service: RealService, client: Thoth, size: Size) -> dict[str, Any]:
                 taken.append((at, _seconds(lambda t=text: client.query(t, k=_K))))
                 time.sleep(_PAUSE)
         finally:
-            windows = watch.end()
+            # What it saw first are the files as they were.
+            windows = [each for each in watch.end() if each[1] >= began]
         added = load.end()
     finally:
         load.close()
