@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from store_worker.chroma_import import import_chromadb
 from store_worker.replay import Create, Drop, Found, Rename, Step, plan_collections
 from store_worker.room import check_room, has_room
 from thoth_core.errors import MissingDependency, StorageError
@@ -80,7 +81,7 @@ class Index:
         :class:`IndexFull`, :class:`MissingDependency`; :class:`StorageError` before anything is
         done, also if there is no room: Chroma writes as it opens."""
         try:
-            import chromadb
+            chromadb = import_chromadb()
             from chromadb.config import Settings
         except ImportError as problem:
             raise MissingDependency(

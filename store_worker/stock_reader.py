@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from store_worker.chroma_import import import_chromadb
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT
 
@@ -70,7 +71,7 @@ class _Reader:
 
 
 def _opened(orders: dict[str, Any]) -> Collection:
-    import chromadb
+    chromadb = import_chromadb()
     from chromadb.config import Settings
 
     client = chromadb.PersistentClient(
@@ -78,7 +79,8 @@ def _opened(orders: dict[str, Any]) -> Collection:
         settings=Settings(anonymized_telemetry=False),
         **({"database": orders["database"]} if orders["database"] else {}),
     )
-    return client.get_collection(orders["collection"], embedding_function=None)
+    collection: Collection = client.get_collection(orders["collection"], embedding_function=None)
+    return collection
 
 
 def _limit(orders: dict[str, Any]) -> None:
@@ -101,7 +103,7 @@ def main() -> int:
     _limit(orders)
     lifeline.arm(orders["parent"], orders["death_fd"])
     try:
-        import chromadb  # noqa: F401 - whether it is there
+        import_chromadb()
     except ImportError as problem:
         sys.stderr.write(f"chromadb is not installed ({problem})\n")
         return EXIT_BOOT

@@ -45,5 +45,25 @@ def test_each_process_has_only_its_own_libraries(service: RealService) -> None:
             assert "/chromadb" not in maps
     index = mapped(status["store"]["index"]["pid"])
     assert "/chromadb_rust_bindings/" in index
-    for name in ("torch", "openvino", "sentence_transformers"):
+    # Chroma's traces go over gRPC; an index process sends none (store_worker/chroma_import.py).
+    for name in ("torch", "openvino", "sentence_transformers", "grpc"):
         assert f"/{name}/" not in index
+
+
+def test_chroma_is_imported_without_what_it_does_not_need_and_nothing_else_is_changed() -> None:
+    code = (
+        "import gc, sys\n"
+        "from store_worker.chroma_import import import_chromadb\n"
+        "chromadb = import_chromadb()\n"
+        "assert chromadb is sys.modules['chromadb'] is import_chromadb()\n"
+        "print([n for n in ('grpc', 'rich', 'overrides', 'httpx._main') if n in sys.modules])\n"
+        "assert gc.isenabled()\n"
+        "import overrides, httpx._main\n"
+        "from opentelemetry.exporter.otlp.proto.grpc import trace_exporter\n"
+        "assert all(m.__file__ for m in (overrides, httpx._main, trace_exporter))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr
+    assert done.returncode == 0, done.stderr
