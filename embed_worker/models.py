@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from embed_worker.cache_places import hashes_file
+from embed_worker.weight_hashes import WeightHashes
 from thoth_core.errors import ModelNotFound
 
 #: What a name without an organisation belongs to.
@@ -67,6 +69,7 @@ class NotFetched(Exception):
 @dataclass(slots=True)
 class _Search:
     environ: Mapping[str, str]
+    hashes: WeightHashes
     #: A line for each place where nothing was found.
     looked: list[str] = field(default_factory=list)
 
@@ -76,6 +79,15 @@ class _Search:
             self.looked.append(f"{place} {folder}: {lack}")
         return not lack
 
+    def found(self, name: str, folder: Path, place: str) -> FoundModel:
+        try:
+            return FoundModel(name, folder, hash_weights(folder, self.hashes), place)
+        except OSError as problem:
+            raise ModelNotFound(
+                f"the weights of {name} cannot be read",
+                cause=f"{type(problem).__name__}: {problem}",
+            ) from problem
+
 
 def find_model(
     name: str, fetch: Fetch | None = None, environ: Mapping[str, str] = os.environ
@@ -84,16 +96,16 @@ def find_model(
 
     :class:`ModelNotFound` says every place that was looked at, and how the model can be had.
     """
-    search = _Search(environ)
+    search = _Search(environ, WeightHashes(hashes_file(environ)))
     short = name.removeprefix(f"{DEFAULT_ORGANISATION}/")
     folder = Path(name).expanduser()
     if _is_path(name):
         if search.usable("folder", folder):
-            return _found(_name_of(folder), folder.resolve(), "folder")
+            return search.found(_name_of(folder), folder.resolve(), "folder")
         raise _not_found(name, search.looked)
     if folder.is_dir():
         if search.usable("folder", folder):
-            return _found(_name_of(folder.resolve()), folder.resolve(), "folder")
+            return search.found(_name_of(folder.resolve()), folder.resolve(), "folder")
     else:
         search.looked.append(f"folder {folder.absolute()}: there is none")
     if (packaged := _in_package(short, search)) is not None:
@@ -104,7 +116,7 @@ def find_model(
     names = [name] if "/" in name else [f"{DEFAULT_ORGANISATION}/{name}", name]
     for snapshot in _in_caches(names, search):
         if search.usable("cache", snapshot):
-            return _found(short, snapshot, "cache")
+            return search.found(short, snapshot, "cache")
     if fetch is not None:
         try:
             folder = fetch(names[0])
@@ -112,7 +124,7 @@ def find_model(
             search.looked.append(f"hub {names[0]}: {problem}")
         else:
             if search.usable("hub", folder):
-                return _found(short, folder, "hub")
+                return search.found(short, folder, "hub")
     raise _not_found(name, search.looked)
 
 
@@ -147,13 +159,11 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def hash_weights(folder: Path) -> str:
-    """SHA-256 in hex: of the file if there is one, else of the list of names and hashes."""
-    digests: list[tuple[str, str]] = []
-    for path in weight_files(folder):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        digests.append((path.relative_to(folder).as_posix(), digest))
+def hash_weights(folder: Path, hashes: WeightHashes | None = None) -> str:
+    """SHA-256 in hex: of the file if there is one, else of the list of names and hashes. Without
+    ``hashes`` each file is read."""
+    hashes = hashes or WeightHashes(None)
+    digests = [(p.relative_to(folder).as_posix(), hashes.of(p)) for p in weight_files(folder)]
     if len(digests) == 1:
         return digests[0][1]
     lines = "".join(f"{digest}  {path}\n" for path, digest in digests)
@@ -191,15 +201,6 @@ def _hub_name(repository: str) -> str:
     return repository.removeprefix("models--").replace("--", "/")
 
 
-def _found(name: str, folder: Path, place: str) -> FoundModel:
-    try:
-        return FoundModel(name, folder, hash_weights(folder), place)
-    except OSError as problem:
-        raise ModelNotFound(
-            f"the weights of {name} cannot be read", cause=f"{type(problem).__name__}: {problem}"
-        ) from problem
-
-
 def _in_package(name: str, search: _Search) -> FoundModel | None:
     package = PACKAGES.get(name)
     if package is None:
@@ -213,7 +214,7 @@ def _in_package(name: str, search: _Search) -> FoundModel | None:
     folder = Path(roots[0]) / "model"
     if not search.usable(f"package {package.distribution}", folder):
         return None
-    found = _found(name, folder, "package")
+    found = search.found(name, folder, "package")
     if found.weights != package.sha256:
         raise ModelNotFound(
             f"the package {package.distribution} does not hold the weights of {name}",
