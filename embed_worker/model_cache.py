@@ -1,31 +1,50 @@
-"""Converted models on the disk: made once for all services of this user, by one process."""
+"""Converted models on the disk: made once for all services of this user, by one process.
+
+A folder comes into its place whole, and leaves it whole: it is renamed to the draft of its name,
+which nobody reads and the next that has its lock removes.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from embed_worker.cache_places import cache_root as cache_root
+from embed_worker.cache_places import hashes_beside
 from embed_worker.conversion import EXIT_REFUSED, conversion_versions
 from embed_worker.engines.converted_model import (
+    DESCRIPTION,
     Description,
     describing_hash,
     key_of,
     read_description,
 )
-from embed_worker.models import FoundModel
+from embed_worker.models import FoundModel, hash_weights
+from thoth_core.errors import ModelNotFound
 from thoth_core.locks import FileLock
 
 #: Seconds between looks at a model that another process converts.
 LOOK_AGAIN = 0.1
 REFUSED = "refused.txt"
+#: Seconds without a load after which another conversion of the same weights, by other versions of
+#: the libraries, is removed.
+UNUSED = 30 * 24 * 3600.0
+#: What says that there is no memory, in the words of whoever noticed.
+_NO_MEMORY = re.compile(r"bad_alloc|can ?not allocate|out of memory", re.IGNORECASE)
+#: The description of each model that this process has, held open and locked against removal until
+#: it ends, however it ends.
+_held: dict[Path, int] = {}
 
 
 class NotConverted(Exception):
@@ -41,15 +60,17 @@ class ModelCache:
 
     def get(self, found: FoundModel) -> tuple[Path, Description]:
         """The folder of the converted model and what it says of itself, converted now if it must
-        be. Raises :class:`NotConverted`."""
+        be. It is not removed as unused while this process lives. Raises :class:`NotConverted`."""
         folder = self._folder(found)
-        return self._there(folder) or self._under_lock(folder, found)
+        self._remove_unused(folder)
+        return self._there(folder) or self._made(folder, found)
 
-    def drop(self, found: FoundModel) -> None:
-        """Its files cannot be used: the next :meth:`get` makes new ones."""
-        folder = self._folder(found)
-        with contextlib.suppress(OSError):
-            _remove(folder)
+    def drop(self, folder: Path) -> None:
+        """The files that :meth:`get` gave cannot be used: the next one makes new ones. Those that
+        another process has put there meanwhile are left alone."""
+        with contextlib.suppress(OSError), self._locked(folder):
+            if _same(folder):
+                self._remove(folder)
 
     # -- within -------------------------------------------------------------------------------
 
@@ -64,36 +85,79 @@ class ModelCache:
         refused = folder / REFUSED
         try:
             if refused.is_file():
+                with contextlib.suppress(OSError):
+                    os.utime(refused)
                 raise NotConverted(f"{refused.read_text('utf-8').strip()} ({refused})")
+            _hold(folder)
             return folder, read_description(folder)
         except (OSError, ValueError):
             return None
 
-    def _under_lock(self, folder: Path, found: FoundModel) -> tuple[Path, Description]:
+    @contextlib.contextmanager
+    def _locked(self, folder: Path) -> Iterator[None]:
+        """Alone with what is at ``folder`` and its draft; :class:`OSError` if that cannot be."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(folder.with_suffix(".lock"))
+        said = False
+        while not lock.acquire():
+            # Whoever has it is a worker like this one, and has the same limit for its load.
+            if not said:
+                self.log.info("another process converts the model; waiting for it")
+                said = True
+            time.sleep(LOOK_AGAIN)
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = FileLock(folder.with_suffix(".lock"))
-            said = False
-            while not lock.acquire():
-                # Whoever has it is a worker like this one, and has the same limit for its load.
-                if not said:
-                    self.log.info("another process converts the model; waiting for it")
-                    said = True
-                time.sleep(LOOK_AGAIN)
-        except OSError as problem:
-            raise NotConverted(f"there is no room for it in {self.root}: {problem}") from problem
-        try:
-            return self._there(folder) or self._convert(folder, found)
-        except OSError as problem:
-            raise NotConverted(f"it cannot be written to {self.root}: {problem}") from problem
+            yield
         finally:
             lock.release()
 
+    def _made(self, folder: Path, found: FoundModel) -> tuple[Path, Description]:
+        try:
+            with self._locked(folder):
+                return self._there(folder) or self._convert(folder, found)
+        except OSError as problem:
+            raise NotConverted(f"there is no room for it in {self.root}: {problem}") from problem
+
+    def _remove_unused(self, mine: Path) -> None:
+        """Conversions of the weights of ``mine`` that nobody has loaded for long, and what a killed
+        process left of one. Waits for nobody, and is no reason not to work."""
+        weights = mine.name.partition("-")[0]
+        for entry in sorted(self.root.glob(f"{weights}-*")):
+            if entry == mine or entry.suffix == ".lock":
+                continue
+            lock = FileLock(entry.with_suffix(".lock"))
+            with contextlib.suppress(OSError):
+                if not lock.acquire():
+                    continue
+                try:
+                    if entry.suffix:
+                        _remove(entry)
+                        continue
+                    with _unused(entry, time.time()) as unused:
+                        if unused:
+                            self._remove(entry)
+                            self.log.info("removed %s, which nobody used for 30 days", entry)
+                finally:
+                    lock.release()
+
+    def _remove(self, folder: Path) -> None:
+        """At once for whoever looks for it. Needs its lock."""
+        draft = folder.with_suffix(".draft")
+        _remove(draft)
+        folder.rename(draft)
+        _remove(draft)
+
     def _convert(self, folder: Path, found: FoundModel) -> tuple[Path, Description]:
+        if hash_weights(found.folder) != found.weights:
+            raise ModelNotFound(
+                f"the weights of {found.name} are not those that they were",
+                cause=f"files in {found.folder} have changed, and their times have not",
+                fix=f"rm {hashes_beside(self.root)}",
+            )
         # Of a process that was killed: nobody writes to it, because that needs the lock.
         draft = folder.with_suffix(".draft")
-        for left in (draft, folder):
-            _remove(left)
+        _remove(draft)
+        if folder.exists():
+            self._remove(folder)
         draft.mkdir(mode=0o700)
         began = time.monotonic()
         self.log.info("converting %s for OpenVINO, once", found.name)
@@ -120,14 +184,58 @@ class ModelCache:
         return made
 
 
-def cache_root(environ: Mapping[str, str]) -> Path:
-    """Where converted models are kept: below the user's cache folder."""
-    base = environ.get("XDG_CACHE_HOME", "")
-    if base.startswith("/"):
-        return Path(base) / "thoth" / "models"
-    import platformdirs
+def for_want_of_memory(problem: BaseException) -> bool:
+    """Whether it says nothing of the files, which would do where there is more memory."""
+    if isinstance(problem, MemoryError):
+        return True
+    if isinstance(problem, OSError) and problem.errno == errno.ENOMEM:
+        return True
+    return _NO_MEMORY.search(str(problem)) is not None
 
-    return platformdirs.user_cache_path("thoth", appauthor=False) / "models"
+
+def _hold(folder: Path) -> None:
+    """Note that the model is used, now and until this process ends. :class:`OSError` if it is being
+    removed."""
+    if _same(folder):
+        fd = _held[folder]
+    else:
+        fd = os.open(folder / DESCRIPTION, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise
+        except OSError:
+            # A file system without locks, where nothing is removed either.
+            pass
+        before, _held[folder] = _held.get(folder), fd
+        if before is not None:
+            os.close(before)
+        if not _same(folder):
+            raise FileNotFoundError(f"{folder} was removed")
+    # In a cache that cannot be written to nothing is removed either.
+    with contextlib.suppress(OSError):
+        os.utime(fd)
+
+
+def _same(folder: Path) -> bool:
+    """Whether what is at ``folder`` is what this process holds."""
+    try:
+        here = (folder / DESCRIPTION).stat()
+    except OSError:
+        return False
+    mine = os.fstat(_held[folder]) if folder in _held else None
+    return mine is not None and (mine.st_dev, mine.st_ino) == (here.st_dev, here.st_ino)
+
+
+@contextlib.contextmanager
+def _unused(folder: Path, now: float) -> Iterator[bool]:
+    """Whether nobody has it and nobody has loaded it for long; nobody takes it meanwhile.
+    :class:`OSError` if somebody has it."""
+    note = folder / (DESCRIPTION if (folder / DESCRIPTION).exists() else REFUSED)
+    with note.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield now - os.fstat(file.fileno()).st_mtime > UNUSED
 
 
 def _remove(path: Path) -> None:

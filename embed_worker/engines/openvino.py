@@ -31,7 +31,7 @@ from embed_worker.engines.id_rows import IdRows, plain_tokenizer
 from embed_worker.engines.openvino_run import Graph, has_bf16
 from embed_worker.engines.rows import embed_rows, padded
 from embed_worker.engines.token_rows import PURPOSES
-from embed_worker.model_cache import ModelCache, NotConverted, cache_root
+from embed_worker.model_cache import ModelCache, NotConverted, cache_root, for_want_of_memory
 from embed_worker.models import FoundModel, find_model
 from embed_worker.windows import LongTexts
 from thoth_core.errors import SettingsError
@@ -166,8 +166,10 @@ def load(
         except SettingsError:
             raise
         except Exception as problem:
+            if for_want_of_memory(problem):
+                raise
             log.warning("the converted model in %s cannot be used: %s", folder, problem)
-            cache.drop(found)
+            cache.drop(folder)
             if last:
                 raise NotConverted(f"{type(problem).__name__}: {problem}") from problem
     raise AssertionError

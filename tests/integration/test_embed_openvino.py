@@ -266,6 +266,20 @@ def test_damaged_files_are_made_anew_and_never_used(
     assert copied == [source.name]
 
 
+@pytest.mark.parametrize("problem", [MemoryError(), RuntimeError("core.cpp: std::bad_alloc")])
+def test_a_load_without_memory_enough_leaves_the_files_alone(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, copied: list[str]
+) -> None:
+    def graph(*_: Any) -> None:
+        raise problem
+
+    monkeypatch.setattr("embed_worker.engines.openvino.Graph", graph)
+    with pytest.raises(type(problem)):
+        load(Options(MODEL), LOG, environ(cache))
+    assert converted(cache).is_dir()
+    assert not copied
+
+
 def static_model(folder: Path) -> Path:
     """A model that takes other inputs than rows of ids: it is not converted."""
     from sentence_transformers import SentenceTransformer
