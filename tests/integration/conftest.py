@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import stock_pair
+from tests.support import real_model, stock_pair
 from tests.support.service import RealService
 from tests.support.stock_pair import Vectors
 from thoth_core import Thoth
@@ -31,6 +32,30 @@ def thoth(running: RealService) -> Iterator[Thoth]:
         for each in client.collections():
             client.delete_collection(each.name)
         yield client
+
+
+@pytest.fixture(scope="module")
+def offline() -> Iterator[None]:
+    """Nothing asks the hub."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HF_HUB_OFFLINE", "1")
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def reference() -> Any:
+    """The packaged model, used as anybody would."""
+    from sentence_transformers import SentenceTransformer
+
+    from embed_worker.models import find_model
+
+    return SentenceTransformer(str(find_model(real_model.MODEL).folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def paragraphs() -> list[str]:
+    return real_model.paragraphs_of_python()
 
 
 @pytest.fixture(scope="session")

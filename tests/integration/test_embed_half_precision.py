@@ -4,7 +4,6 @@ model, memory that does not do, and what becomes of a worker whose GPU is none."
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,7 @@ from thoth_core.errors import SettingsError
 LOG = logging.getLogger("test.embed")
 MODEL = "all-MiniLM-L6-v2"
 TEXTS = [f"{n} greenhouses and a longer row of words " * (n % 7 + 1) for n in range(40)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline() -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HF_HUB_OFFLINE", "1")
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture(scope="module")

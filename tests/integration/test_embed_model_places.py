@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,7 @@ from thoth_core.errors import ModelNotFound, SettingsError
 
 LOG = logging.getLogger("test.embed")
 NAMES = ("all-MiniLM-L12-v2", "paraphrase-MiniLM-L6-v2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline() -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HF_HUB_OFFLINE", "1")
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def _make(folder: Path, layers: int, limit: int, prompts: dict[str, str] | None = None) -> Any:

