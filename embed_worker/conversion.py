@@ -141,9 +141,7 @@ def _checked(
     for precision in ("fp32", "bf16") if has_bf16() else ("fp32",):
         graph = Graph(folder, precision, threads=1)
         found = [graph.run(features) for features in given]
-        cosines[precision] = min(
-            float((a * b).sum(axis=1).min()) for a, b in zip(wanted, found, strict=True)
-        )
+        cosines[precision] = least_cosine(wanted, found)
         if precision == "fp32":
             probe = tuple(float(x) for x in found[PROBES.index(PROBE)][0])
     if not cosines["fp32"] >= LEAST_COSINE["fp32"]:
@@ -153,6 +151,12 @@ def _checked(
     return Description(
         dimension=len(probe), cosines=cosines, probe=probe, versions=draft.versions, **shape
     )
+
+
+def least_cosine(wanted: list[Any], found: list[Any]) -> float:
+    """The least cosine between unit vectors, (rows, dimension) in each of both lists; NaN if any of
+    them has one, which Python's ``min`` would pass over."""
+    return float(np.min([(a * b).sum(axis=1).min() for a, b in zip(wanted, found, strict=True)]))
 
 
 def _by_torch(model: Any, features: dict[str, Any]) -> Any:

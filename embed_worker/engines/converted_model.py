@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-#: Of the description; one of another format is made anew.
-FORMAT = 1
+#: Of the description, and of what a model is compared by; one of another format is made anew.
+FORMAT = 2
 GRAPH, TOKENIZER, DESCRIPTION = "model.xml", "tokenizer.json", "thoth.json"
 #: The least cosine between a converted model's vectors and torch's, by precision.
 LEAST_COSINE: Mapping[str, float] = {"fp32": 0.999999, "bf16": 0.9999}
