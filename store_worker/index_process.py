@@ -7,7 +7,7 @@ any moment: the store then has another one started, and the ledger says what is 
 from __future__ import annotations
 
 import contextlib
-import faulthandler
+import gc
 import json
 import logging
 import os
@@ -30,13 +30,13 @@ from store_worker.index import Index, IndexFailed, IndexFull, IndexRefused
 from store_worker.index_child import NOT_BEGUN, VARIABLE
 from store_worker.ledger import Ledger
 from store_worker.locks import own_index
-from store_worker.recovery_steps import skipped
+from store_worker.recovery_steps import OPENING, skipped
 from store_worker.room import full
 from thoth_core.errors import StorageError, ThothError
 from thoth_core.log_format import log_to_stderr
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT
-from thoth_core.worker.stack_dumps import write_stacks_to
+from thoth_core.worker.stack_dumps import StepTimer, write_stacks_to
 
 #: Seconds after which a call counts as hanging whatever it is, and the process ends itself, should
 #: there be no store any more that would end it.
@@ -210,13 +210,18 @@ def main() -> int:
         return NOT_BEGUN
     process = IndexProcess(data_dir, faults=bool(orders["faults"]))
     lifeline.arm(orders["parent"], orders["death_fd"], process.critical)
+    # It ends the process even while a call holds the interpreter's lock.
+    timer = StepTimer(CALL_SECONDS, dump_fd)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         while (came := index_line.receive(line)) is not None:
-            # A native thread ends the process even while a call holds the interpreter's lock.
-            faulthandler.dump_traceback_later(CALL_SECONDS, exit=True, file=dump_fd)
+            timer.step()
             reply = answer(process, *came)
-            faulthandler.cancel_dump_traceback_later()
+            timer.end()
             index_line.send(line, reply)
+            if came[0]["op"] in OPENING:
+                # All of Chroma is loaded by now, a hundred thousand objects that stay: a search
+                # need not wait while the collector looks at them (40 ms).
+                gc.freeze()
     process.close()
     lock.release()
     logging.shutdown()

@@ -3,6 +3,7 @@ processes, and the parts that decide (``dispatch``, ``slots``); it decides nothi
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -129,6 +130,8 @@ class Service:
             self._launch.begin()
             self.crew.tick(time.monotonic())
             self._turned = time.monotonic()
+            # As in every worker: what is loaded by now stays, and need not be looked at again.
+            gc.freeze()
             while not (self._stopping and self.crew.ended):
                 self._turn()
             self._say_goodbye()

@@ -7,6 +7,7 @@ messages in another, so it never blocks on a peer, and beats go on while it comp
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -103,6 +104,8 @@ class Channel:
 
     def ready(self, body: Mapping[str, Any]) -> None:
         self.was_ready = True
+        # What is loaded by now stays: no request need wait while the collector looks at it.
+        gc.freeze()
         own = {"runtimes": loaded_runtimes(), "rss_bytes": resident_bytes()}
         self.send(Message("ready", body={**body, **own}))
 
