@@ -56,9 +56,7 @@ bench: install
 # sentence-transformers, and a store of 200,000 chunks: fifty minutes.
 bench-full: install
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
-	$(BIN)/python -m benchmarks.speed --rounds 9 --kinds mixed,short,long --json bench.json --plot bench.png
-	$(BIN)/python -m benchmarks.accuracy --json bench-accuracy.json
-	$(BIN)/python -m benchmarks.grown --json bench-grown.json
+	$(BIN)/python -m benchmarks.speed --full --json bench.json --plot bench.png
 
 # The store in figures beside bare Chroma: ten minutes; docs/measurements.md says what came of it.
 bench-store: install

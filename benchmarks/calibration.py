@@ -23,10 +23,11 @@ _TRIPS = 1000
 _TEXTS, _BATCHES = 8, 10
 
 
-def measure() -> dict[str, Any]:
-    """Of each round, in a process of its own: the engine's batch in ms, a round trip in us."""
+def measure(size: float = 1.0) -> dict[str, Any]:
+    """Seconds of each round, in a process of its own: the engine's batch and a round trip. With a
+    ``size`` under 1 a round repeats them less often."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.calibration", "--json"],
+        [sys.executable, "-m", "benchmarks.calibration", str(size)],
         capture_output=True,
         text=True,
     )
@@ -35,17 +36,17 @@ def measure() -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def engine_batch() -> list[float]:
+def engine_batch(size: float) -> list[float]:
     from benchmarks.speed_texts import MODEL, texts
     from embed_worker.engines import load_engine
     from embed_worker.engines.base import Options
 
     engine = load_engine(Options(MODEL), logging.getLogger("bench"))
     given = texts("long", _TEXTS, seed=9)
-    return _rounds(lambda: engine.embed(given, "document", lambda: None), _BATCHES)
+    return _rounds(lambda: engine.embed(given, "document", lambda: None), size * _BATCHES)
 
 
-def round_trip() -> list[float]:
+def round_trip(size: float) -> list[float]:
     import zmq
 
     with tempfile.TemporaryDirectory(prefix="thoth-c-", dir="/tmp") as folder:
@@ -65,7 +66,7 @@ def round_trip() -> list[float]:
                 router.send_multipart([peer, b"x" * 100])
                 router.recv_multipart()
 
-            return _rounds(trip, _TRIPS)
+            return _rounds(trip, size * _TRIPS)
         finally:
             echo.kill()
             echo.wait()
@@ -82,13 +83,13 @@ while True:
 """
 
 
-def _rounds(act: Callable[[], object], times: int) -> list[float]:
+def _rounds(act: Callable[[], object], times: float) -> list[float]:
     """The median of each round, in seconds."""
     act()
     found = []
     for _ in range(ROUNDS):
         taken = []
-        for _ in range(times):
+        for _ in range(max(1, round(times))):
             began = time.perf_counter()
             act()
             taken.append(time.perf_counter() - began)
@@ -109,8 +110,9 @@ def show(found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    told = {"engine_batch_s": engine_batch(), "round_trip_s": round_trip()}
-    if sys.argv[1:] == ["--json"]:
+    size = float(sys.argv[1]) if sys.argv[1:] else 1.0
+    told = {"engine_batch_s": engine_batch(size), "round_trip_s": round_trip(size)}
+    if sys.argv[1:]:
         print(json.dumps(told))
     else:
         show(told)

@@ -1,7 +1,8 @@
 """Thoth beside other ways to do the same, on the same weights and texts; how near it comes to what
 the machine can do; and how long single things take (:mod:`benchmarks.latency`).
 
-    python -m benchmarks.speed                # ten minutes
+    python -m benchmarks.speed                # ten minutes: make bench
+    python -m benchmarks.speed --full         # all of it, make bench-full
     python -m benchmarks.speed --quick        # two, to see that it works
     python -m benchmarks.speed --part bulk    # one part of it
 
@@ -13,6 +14,7 @@ have as many processes as there are cores, each with an equal share.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -20,13 +22,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import calibration, latency, roofline, speed_ingest, speed_peers
+from benchmarks import accuracy, calibration, grown, latency, roofline, speed_ingest, speed_peers
 from benchmarks.peer import Peer
 from benchmarks.speed_onnx import export_onnx
 from benchmarks.speed_peers import ALONE, DEFAULTS, OURS, SHARED
@@ -37,10 +39,12 @@ from tests.support.service import RealService
 from thoth_core.cores import available_cores
 
 #: Texts of one round, by their kind: about as long for each.
-COUNTS = {"short": 1024, "mixed": 160, "long": 112}
+COUNTS = {"short": 1024, "mixed": 128, "long": 112}
 #: Of an ingest; and of the stream in which a start and an end hardly count.
-CHUNKS, STREAM = 128, 768
+CHUNKS, STREAM = 224, 768
 PARTS = ("bulk", "stream", "ingest", "latency")
+#: Those that take long, with --full.
+LONG_PARTS = ("accuracy", "grown")
 
 
 def bulk(rounds: int, kinds: Sequence[str], part: float) -> dict[str, Any]:
@@ -165,8 +169,20 @@ def machine() -> str:
 
 
 def versions() -> dict[str, str]:
-    names = ("openvino", "torch", "sentence-transformers", "onnxruntime", "chromadb")
-    return {n: version(n) for n in (*names, "langchain-huggingface", "langchain-chroma")}
+    found = {}
+    for name in (
+        "openvino",
+        "torch",
+        "sentence-transformers",
+        "onnxruntime",
+        "chromadb",
+        "langchain-huggingface",
+        "langchain-chroma",
+    ):
+        # Some are in the extra "bench", and not all parts need them.
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def show(found: dict[str, Any]) -> None:
@@ -187,8 +203,9 @@ def show(found: dict[str, Any]) -> None:
         roofline.show(each["peak"])
         for kind, share in each["share"].items():
             print(f"share of the {kind} roofline: {share:.2f}")
-    if "latency" in found:
-        latency.show(found["latency"])
+    for name, part in (("latency", latency), ("accuracy", accuracy), ("grown", grown)):
+        if name in found:
+            part.show(found[name])
     print()
     for when, each in found["calibration"].items():
         print(f"calibration {when}:")
@@ -209,37 +226,45 @@ def _rates(what: str, each: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kinds", default="mixed", help="of mixed, short and long, with commas")
-    parser.add_argument("--part", choices=PARTS, action="append", help="default: all of them")
-    parser.add_argument("--quick", action="store_true", help="all of it small")
+    parser.add_argument("--rounds", type=int, help="default: 5, 9 with --full, 2 with --quick")
+    parser.add_argument("--kinds", help="of mixed, short and long, with commas")
+    parser.add_argument("--part", choices=(*PARTS, *LONG_PARTS), action="append")
+    parser.add_argument("--size", type=float, help="of each round of bulk, stream and ingest: 1.0")
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--full", action="store_true", help="all parts and kinds, more rounds")
+    much.add_argument("--quick", action="store_true", help="all of it small")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--plot", type=Path, help="write a picture of the rates, a PNG")
     options = parser.parse_args()
-    parts = options.part or PARTS
+    parts = options.part or (PARTS + LONG_PARTS if options.full else PARTS)
+    kinds = (options.kinds or ("mixed,short,long" if options.full else "mixed")).split(",")
+    rounds = options.rounds or (9 if options.full else 2 if options.quick else 5)
+    size = options.size or (0.25 if options.quick else 1.0)
     if options.plot and not {"bulk", "ingest"} <= set(parts):
         parser.error("--plot shows the parts bulk and ingest, which are not measured")
-    size = 1.0
-    if options.quick:
-        options.rounds, size = min(options.rounds, 2), 0.25
     began = time.perf_counter()
     print(f"on {machine()}, load {os.getloadavg()[0]:.1f}", flush=True)
     found: dict[str, Any] = {
         "machine": machine(),
         "versions": versions(),
         "date": time.strftime("%Y-%m-%d"),
-        "rounds": options.rounds,
-        "calibration": {"before": calibration.measure()},
+        "rounds": rounds,
+        "load_before": os.getloadavg()[0],
+        "calibration": {"before": calibration.measure(size)},
     }
     if "bulk" in parts:
-        found["bulk"] = bulk(options.rounds, options.kinds.split(","), size)
+        found["bulk"] = bulk(rounds, kinds, size)
     if "stream" in parts:
-        found["stream"] = stream(options.rounds, size)
+        found["stream"] = stream(rounds, size)
     if "ingest" in parts:
-        found["ingest"] = ingest(options.rounds, size)
+        found["ingest"] = ingest(rounds, size)
     if "latency" in parts:
         found["latency"] = latency.measure(options.quick)
-    found["calibration"]["after"] = calibration.measure()
+    if "accuracy" in parts:
+        found["accuracy"] = accuracy.measure(options.quick)
+    if "grown" in parts:
+        found["grown"] = grown.measure(options.quick)
+    found["calibration"]["after"] = calibration.measure(size)
     found["seconds"] = time.perf_counter() - began
     show(found)
     print(f"\n{found['seconds']:.0f} s in all")

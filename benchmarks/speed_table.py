@@ -18,6 +18,9 @@ Found = Mapping[str, Any]
 NOT_MEASURED = "not measured"
 
 
+Value = Callable[[Found], float | None]
+
+
 @dataclass(frozen=True)
 class Must:
     """``more``: whether more is better. ``value`` raises KeyError, or gives None, where ``found``
@@ -28,7 +31,7 @@ class Must:
     floor: float
     goal: float
     more: bool
-    value: Callable[[Found], float | None]
+    value: Value
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,12 @@ class Row:
         told = "" if self.value is None else figure(self.value)
         must = self.must
         return (
-            f"{must.what:62} {told:>8} {figure(must.floor):>7} {figure(must.goal):>7}"
+            f"{must.what:62} {told:>8} {figure(must.floor):>9} {figure(must.goal):>9}"
             f" {must.unit:5} {self.verdict}"
         )
 
 
-HEAD = f"{'':62} {'measured':>8} {'floor':>7} {'goal':>7}"
+HEAD = f"{'':62} {'measured':>8} {'floor':>9} {'goal':>9}"
 
 
 def rows(found: Found) -> list[Row]:
@@ -89,155 +92,69 @@ def roofline_share(lengths: Sequence[int], seconds: float, peak: float) -> float
 
 
 def figure(value: float) -> str:
-    """Three digits that say something."""
+    """Three digits that say something; more where only the distance from one does."""
+    if 0.99 < abs(value) < 1:
+        return f"{value:.6f}".rstrip("0")
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 # -- where each figure is ----------------------------------------------------------------------
 
 
-def _bulk(peer: str) -> Callable[[Found], float | None]:
-    def value(found: Found) -> float | None:
-        seconds = found["bulk"]["mixed"]["seconds"]
-        return speedup(seconds[peer], seconds[OURS])
-
-    return value
-
-
-def _ingest(found: Found) -> float | None:
-    seconds = found["ingest"]["seconds"]
-    return speedup(seconds[LANGCHAIN], seconds[OURS])
-
-
-def _share(found: Found) -> float | None:
-    return float(found["stream"]["share"]["bfloat16"])
-
-
-def _isolation(found: Found) -> float | None:
-    seconds = found["stream"]["seconds"]
-    return isolation_cost(seconds[OURS], seconds[ALONE])
-
-
-def _spread(*path: str) -> Callable[[Found], float | None]:
-    """A figure of the latency part that may be missing there: None."""
+def _at(*path: str, of: Callable[[Any], float] = float, times: float = 1.0) -> Value:
+    """The figure that ``path`` leads to, or what ``of`` makes of the figures there. A part that
+    had nothing to measure has None there."""
 
     def value(found: Found) -> float | None:
-        told: Any = found["latency"]
+        told: Any = found
         for name in path:
             if told is None:
                 return None
             told = told[name]
-        return None if told is None else float(told)
+        return None if told is None else times * of(told)
 
     return value
 
 
-def _least(*path: str, times: float = 1.0) -> Callable[[Found], float | None]:
-    """The best of the figures of the latency part that ``path`` leads to."""
-
-    def value(found: Found) -> float | None:
-        told: Any = found["latency"]
-        for name in path:
-            told = told[name]
-        return times * min(told)
-
-    return value
+def _times(part: Sequence[str], peer: str, ours: str) -> Value:
+    return _at(*part, "seconds", of=lambda seconds: speedup(seconds[peer], seconds[ours]))
 
 
-def _p50(*path: str) -> Callable[[Found], float | None]:
-    def value(found: Found) -> float | None:
-        told: Any = found["latency"]
-        for name in path:
-            told = told[name]
-        return float(statistics.median(told))
-
-    return value
+def _memory(*names: str) -> Value:
+    """MB of all processes whose names begin so."""
+    return _at("latency", "memory", of=lambda memory: sum(_sizes(memory, names)))
 
 
-def _memory(*names: str) -> Callable[[Found], float | None]:
-    """Of all processes whose names begin so, the sum or, of embed workers, the largest."""
-
-    def value(found: Found) -> float | None:
-        memory = found["latency"]["memory"]
-        sizes = [each["pss_mb"] for name, each in memory.items() if name.startswith(names)]
-        return max(sizes) if names == ("embed",) else sum(sizes)
-
-    return value
+def _sizes(memory: Mapping[str, Any], names: tuple[str, ...]) -> list[float]:
+    return [each["pss_mb"] for name, each in memory.items() if name.startswith(names)]
 
 
+_MIXED = ("bulk", "mixed")
+_QUERY = ("latency", "query", "best")
+_BUSY = ("latency", "busy", "query", "best")
+_RECOVERY = ("latency", "recovery")
+
+# fmt: off
 MUST = (
-    Must(
-        "bulk, mixed texts, against sentence-transformers defaults",
-        "x",
-        3.7,
-        4.5,
-        True,
-        _bulk(DEFAULTS),
-    ),
-    Must("bulk, mixed texts, against the safe recipe", "x", 5.8, 7.5, True, _bulk(SAFE)),
-    Must(
-        "bulk, mixed texts, against ONNX Runtime, as many processes",
-        "x",
-        1.4,
-        1.7,
-        True,
-        _bulk(ONNX),
-    ),
-    Must("ingest end to end against LangChain + Chroma, safe", "x", 5.5, 7.0, True, _ingest),
-    Must("share of the bf16 roofline, bulk, mixed texts", "", 0.58, 0.70, True, _share),
-    Must("cost of isolation, bulk", "%", 6, 3, False, _isolation),
-    Must(
-        "one short text: added to the engine's own, p50", "ms", 0.8, 0.4, False, _least("added_ms")
-    ),
-    Must(
-        "query at 20,000 chunks, idle, p50", "ms", 6, 4, False, _spread("query", "best", "p50_ms")
-    ),
-    Must(
-        "query at 20,000 chunks, idle, p99", "ms", 12, 8, False, _spread("query", "best", "p99_ms")
-    ),
-    Must(
-        "query while bulk ingest saturates the machine, p99",
-        "ms",
-        40,
-        20,
-        False,
-        _spread("busy", "query", "best", "p99_ms"),
-    ),
-    Must(
-        "SIGKILL of an embed worker to READY, p50", "s", 0.8, 0.5, False, _p50("recovery", "kills")
-    ),
-    Must(
-        "thoth-supervisor start, cache warm",
-        "s",
-        3,
-        1.5,
-        False,
-        _least("recovery", "starts", "returned_s"),
-    ),
-    Must(
-        "thoth-supervisor start, the first time ever",
-        "s",
-        25,
-        15,
-        False,
-        _spread("recovery", "first_start", "returned_s"),
-    ),
-    Must(
-        "thoth query, the whole process",
-        "ms",
-        200,
-        120,
-        False,
-        _least("recovery", "commands", "query", times=1000),
-    ),
-    Must("memory of the supervisor (PSS)", "MB", 60, 40, False, _memory("supervisor")),
-    Must("memory of an embed worker (PSS), the largest", "MB", 450, 300, False, _memory("embed")),
-    Must(
-        "memory of the store and its index at 20,000 chunks (PSS)",
-        "MB",
-        450,
-        350,
-        False,
-        _memory("store", "index"),
-    ),
+    Must("bulk, mixed texts, against sentence-transformers' defaults", "x", 3.7, 4.5, True, _times(_MIXED, DEFAULTS, OURS)),
+    Must("bulk, mixed texts, against the safe recipe", "x", 5.8, 7.5, True, _times(_MIXED, SAFE, OURS)),
+    Must("bulk, mixed texts, against ONNX Runtime, as many processes", "x", 1.4, 1.7, True, _times(_MIXED, ONNX, OURS)),
+    Must("ingest end to end against LangChain + Chroma, safe", "x", 5.5, 7.0, True, _times(("ingest",), LANGCHAIN, OURS)),
+    Must("share of the bf16 roofline, bulk, mixed texts", "", 0.58, 0.70, True, _at("stream", "share", "bfloat16")),
+    Must("cost of isolation, bulk", "%", 6, 3, False, _at("stream", "seconds", of=lambda s: isolation_cost(s[OURS], s[ALONE]))),
+    Must("one short text: added to the engine's own, p50", "ms", 0.8, 0.4, False, _at("latency", "added_ms", of=min)),
+    Must("query at 20,000 chunks, idle, p50", "ms", 6, 4, False, _at(*_QUERY, "p50_ms")),
+    Must("query at 20,000 chunks, idle, p99", "ms", 12, 8, False, _at(*_QUERY, "p99_ms")),
+    Must("query while bulk ingest saturates the machine, p99", "ms", 40, 20, False, _at(*_BUSY, "p99_ms")),
+    Must("SIGKILL of an embed worker to READY, p50", "s", 0.8, 0.5, False, _at(*_RECOVERY, "kills", of=statistics.median)),
+    Must("thoth-supervisor start, cache warm", "s", 3, 1.5, False, _at(*_RECOVERY, "starts", "returned_s", of=min)),
+    Must("thoth-supervisor start, the first time ever", "s", 25, 15, False, _at(*_RECOVERY, "first_start", "returned_s")),
+    Must("thoth query, the whole process", "ms", 200, 120, False, _at(*_RECOVERY, "commands", "query", of=min, times=1000)),
+    Must("memory (PSS) of the supervisor", "MB", 60, 40, False, _memory("supervisor")),
+    Must("memory (PSS) of an embed worker, the largest", "MB", 450, 300, False, _at("latency", "memory", of=lambda m: max(_sizes(m, ("embed",))))),
+    Must("memory (PSS) of the store and its index, 20,000 chunks", "MB", 450, 350, False, _memory("store", "index")),
+    Must("chunks/s at 200,000 chunks against the first 20,000", "", 0.4, 0.8, True, _at("grown", "last_to_first")),
+    Must("least cosine to fp32, bf16", "", 0.9999, 0.9999, True, _at("accuracy", "precisions", "bf16", "least_cosine")),
+    Must("least cosine to fp32, fp32", "", 0.999999, 0.999999, True, _at("accuracy", "precisions", "fp32", "least_cosine")),
+    Must("top 10 of 200 queries that agree, bf16", "", 0.99, 0.99, True, _at("accuracy", "precisions", "bf16", "overlap")),
 )

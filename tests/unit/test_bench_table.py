@@ -12,6 +12,7 @@ from benchmarks.speed_table import (
     MUST,
     NOT_MEASURED,
     Must,
+    figure,
     isolation_cost,
     judge,
     roofline_share,
@@ -90,8 +91,19 @@ def test_a_figure_is_judged_by_its_aims(more: bool, value: float | None, verdict
     assert judge(value, must(more)) == verdict
 
 
-def test_a_goal_is_harder_than_its_floor() -> None:
-    assert all((each.goal > each.floor) is each.more for each in MUST)
+def test_no_goal_is_easier_than_its_floor() -> None:
+    assert all(each.goal == each.floor or (each.goal > each.floor) is each.more for each in MUST)
+
+
+def test_a_figure_has_the_digits_that_say_something() -> None:
+    assert [figure(x) for x in (0.2071, 4.333, 14610.4, 0.99997, 0.999999, 1.0)] == [
+        "0.207",
+        "4.33",
+        "14610",
+        "0.99997",
+        "0.999999",
+        "1",
+    ]
 
 
 def test_what_was_not_measured_is_said() -> None:
@@ -133,6 +145,13 @@ def found() -> dict[str, Any]:
                 "store": {"pss_mb": 100.0},
                 "index process": {"pss_mb": 250.0},
             },
+        },
+        "grown": {"last_to_first": 0.8},
+        "accuracy": {
+            "precisions": {
+                "bf16": {"least_cosine": 0.9999, "overlap": 0.99},
+                "fp32": {"least_cosine": 0.999999, "overlap": 1.0},
+            }
         },
     }
 
