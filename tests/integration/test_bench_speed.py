@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.speed_doc import BEGIN, END, placed, section
+from benchmarks.speed_table import figure
 
+# Where nobody has converted the model yet, this does.
+pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -20,7 +23,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     target = tmp_path_factory.mktemp("bench") / "bench.json"
     command = [sys.executable, "-m", "benchmarks.speed", "--part", "stream"]
     command += ["--rounds", "1", "--size", "0.02", "--json", str(target)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return done.stdout, target
 
@@ -33,10 +36,11 @@ def test_the_figures_are_shown_and_written(told: tuple[str, Path]) -> None:
     assert all(len(each) == 1 and each[0] > 0 for each in stream["seconds"].values())
     # Each text has its two special tokens besides.
     assert stream["tokens"] == stream["pieces"] + 2 * stream["texts"]
-    # No model computes faster than the machine multiplies.
-    assert 0 < stream["share"]["bfloat16"] < 1
+    for kind, peak in stream["peak"].items():
+        reached = stream["flop"] / stream["seconds"]["Thoth"][0]
+        assert stream["share"][kind] == pytest.approx(reached / peak["flops"])
     [line] = [line for line in shown.splitlines() if line.startswith("share of the bf16 roofline")]
-    assert f"{stream['share']['bfloat16']:.3g}" in line
+    assert figure(stream["share"]["bfloat16"]) in line
     assert "query at 20,000 chunks, idle, p50" in shown
 
 
