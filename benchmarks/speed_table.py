@@ -85,6 +85,11 @@ def isolation_cost(service: Sequence[float], alone: Sequence[float]) -> float:
     return 100 * (speedup(service, alone) - 1)
 
 
+def best_cost(seconds: Mapping[str, Sequence[float]]) -> float:
+    """The same from the best round of each: for a machine that changes its speed within a round."""
+    return 100 * (min(seconds[OURS]) / min(seconds[ALONE]) - 1)
+
+
 def roofline_share(lengths: Sequence[int], seconds: float, peak: float) -> float:
     """The part of ``peak`` (FLOP/s) that the model's own products reached, for rows of so many
     tokens in so many seconds."""

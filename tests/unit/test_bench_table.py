@@ -12,6 +12,7 @@ from benchmarks.speed_table import (
     MUST,
     NOT_MEASURED,
     Must,
+    best_cost,
     figure,
     isolation_cost,
     judge,
@@ -34,6 +35,7 @@ def test_rounds_that_do_not_match_are_no_ratio() -> None:
 def test_isolation_costs_what_the_service_takes_longer() -> None:
     assert isolation_cost([1.05, 2.10, 1.05], [1.0, 2.0, 1.0]) == pytest.approx(5.0)
     assert isolation_cost([0.9], [1.0]) == pytest.approx(-10.0)
+    assert best_cost({"Thoth": [3.0, 1.02], "engine alone": [1.0, 2.0]}) == pytest.approx(2.0)
 
 
 def test_the_operations_of_a_model_are_counted_as_by_hand() -> None:
