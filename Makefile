@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test damage-table simulate mutants chaos chaos-store bench bench-full bench-store check clean
+.PHONY: install compiled demo test damage-table simulate mutants chaos chaos-store bench bench-full bench-store check clean
 
 install: $(STAMP)
 
@@ -15,15 +15,18 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[service,offline,dev]"
 	touch $@
 
-demo: install
+# Compiled also where the environment forbids it: a start would take a fifth longer, and a run of the
+# tests starts a thousand processes of ours.
+compiled: install
+	$(BIN)/python -m compileall -q cli embed_worker store_worker thoth_core
+
+demo: compiled
 	$(BIN)/python examples/demo.py
 
 # Files run side by side, each of them in one process (tests/support/side_by_side.py): one more than
-# there are cores in CI, because some tests wait. Compiled first, also where the environment forbids
-# it: a run starts a thousand processes of ours.
+# there are cores in CI, because some tests wait.
 JOBS ?= 3
-test: install
-	$(BIN)/python -m compileall -q cli embed_worker store_worker thoth_core
+test: compiled
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Every damage that an index of 5,000 chunks can have, and what stock Chroma makes of it: ten minutes.
@@ -32,7 +35,7 @@ damage-table: install
 		tests/integration/test_chroma_check.py
 
 # Three hundred faults of all kinds, supervisor and clients among them, under load: nine minutes.
-chaos: install
+chaos: compiled
 	$(BIN)/python -m tests.chaos.service
 
 # A thousand simulated histories of the supervisor's decisions, with faults of every kind: minutes.
@@ -44,22 +47,22 @@ mutants: install
 	$(BIN)/python -m tests.simulation.mutants
 
 # Two hundred deaths of the store and its index under load, and Chroma alone beside it: ten minutes.
-chaos-store: install
+chaos-store: compiled
 	$(BIN)/python -m tests.chaos.store
 
 # Beside other ways to do it, on the same weights and texts, and what single things take: ten minutes.
-bench: install
+bench: compiled
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.speed --json bench.json --plot bench.png
 
 # The same with more rounds and all kinds of texts, how near the vectors are to those of
 # sentence-transformers, and a store of 200,000 chunks: fifty minutes.
-bench-full: install
+bench-full: compiled
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks.speed --full --json bench.json --plot bench.png
 
 # The store in figures beside bare Chroma: ten minutes; docs/measurements.md says what came of it.
-bench-store: install
+bench-store: compiled
 	$(BIN)/python -m benchmarks.store
 
 check: install
