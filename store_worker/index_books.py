@@ -19,6 +19,8 @@ from store_worker.recovery_steps import Policy
 #: Rows that are compared with the ledger at every start; more, only after an end that was no good
 #: one: a second for each hundred thousand.
 COMPARED_ROWS = 200_000
+#: Changes that the index may lack when it is asked: each is looked up in the ledger besides.
+LACKING = 256
 
 
 class IndexBooks:
@@ -52,9 +54,16 @@ class IndexBooks:
         return self.ledger.last_change() - self.applied
 
     @property
-    def up_to_date(self) -> bool:
-        """Whether the index serves, and has every change."""
-        return self.recovery.serves and self.applied == self.ledger.last_change()
+    def nearly_up_to_date(self) -> bool:
+        """Whether the index serves, and lacks so few changes that whoever asks it can look these up
+        beside it."""
+        return self.recovery.serves and self.behind <= LACKING
+
+    def lacks(self, collection: int) -> set[str]:
+        """The ids of a collection that changed since the index was told of changes."""
+        if not self.behind:
+            return set()
+        return {id for id, _, _ in self.ledger.changes_of(collection, self.applied)}
 
     @property
     def renamed(self) -> bool:

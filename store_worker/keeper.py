@@ -223,11 +223,16 @@ class Keeper:
 
     # -- questions ----------------------------------------------------------------------------
 
+    def lacks(self, collection: int) -> set[str]:
+        """The ids of a collection that :meth:`ask_index` knows nothing of, or an older version."""
+        left_out = ledger_queries.unindexed(self._ledger, collection)
+        return left_out | self._books.lacks(collection)
+
     def ask_index(self, op: str, array: bytes | memoryview = b"", **fields: Any) -> Reply | None:
-        """What the index answers to ``op``, if it is up to date with the ledger and answers in
-        time; else None, and whoever asks looks into the ledger."""
+        """What the index answers to ``op``, if it has all but a few changes of the ledger
+        (:meth:`lacks`) and answers in time; else None, and whoever asks looks into the ledger."""
         given = fields["collection"] in self._books.given
-        if not (self._talk.free and self._books.up_to_date and given):
+        if not (self._talk.free and self._books.nearly_up_to_date and given):
             return None
         self._talk.ask(Ask(op, fields), array)
         heard = self._talk.hear(SEARCH_SECONDS)

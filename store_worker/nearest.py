@@ -56,11 +56,13 @@ def matching(
     )
     if reply is None:
         return matching_now(store, collection, ids, where, document)
-    extra = _let_through(store, collection, where, document)
+    # Of these the index may still have an older version.
+    left_out = store.keeper.lacks(collection.id)
+    extra = _let_through(store, collection, left_out, where, document)
     wanted = None if ids is None else set(ids)
     extra = [id for id in extra if wanted is None or id in wanted]
-    # The index may still have an older version of what it does not take.
-    left_out = ledger_queries.unindexed(store.ledger, collection.id)
+    if where is None and document is None:
+        extra = list(ledger_queries.chunks_of(store.ledger, collection.id, extra, vectors=False))
     return [id for id in reply.body["ids"] if id not in left_out] + extra
 
 
@@ -83,8 +85,8 @@ def _by_index(
     where: Filter,
     where_document: Filter,
 ) -> list[Ranked] | None:
-    extra = _let_through(store, collection, where, where_document)
-    left_out = ledger_queries.unindexed(store.ledger, collection.id)
+    left_out = store.keeper.lacks(collection.id)
+    extra = _let_through(store, collection, left_out, where, where_document)
     results: list[Ranked] = [[] for _ in queries]
     pending, n = list(range(len(queries))), k + OVERFETCH
     while pending:
@@ -145,10 +147,15 @@ def ranked(space: str, query: Vectors, ids: Sequence[str], vectors: Mapping[str,
 
 
 def _let_through(
-    store: Store, collection: Collection, where: Filter, where_document: Filter
+    store: Store,
+    collection: Collection,
+    left_out: set[str],
+    where: Filter,
+    where_document: Filter,
 ) -> list[str]:
-    """Chunks that the filters let through and that no index takes."""
-    ids = sorted(ledger_queries.unindexed(store.ledger, collection.id))
+    """Those of ``left_out`` that the filters let through; without any, all of them, of which some
+    may be gone."""
+    ids = sorted(left_out)
     if not ids or (where is None and where_document is None):
         return ids
     lets_through = compile_where(where, where_document)

@@ -61,6 +61,8 @@ class Recovery:
         self._batch = self.policy.batch
         self._retry_at = 0.0
         self._paused_until = 0.0
+        #: Until when changes are gathered after some were told; whether that is waited for.
+        self._gather_until, self._gathers = 0.0, False
         self._gave_up = False
         self._rebuilds = 0
         #: In a row without success.
@@ -105,12 +107,15 @@ class Recovery:
         """When :meth:`next` may have something new though nothing happened."""
         if self.stage is Stage.DOWN:
             return self._retry_at
+        if self._gathers:
+            return self._gather_until
         return self._paused_until or None
 
     # -- what to do ---------------------------------------------------------------------------
 
     def next(self, at: Situation) -> Step | None:
         """What to do now, while no answer is awaited."""
+        self._gathers = False
         if self.stage is Stage.DOWN:
             return Spawn() if at.now >= self._retry_at else None
         if self.stage is Stage.DAMAGED:
@@ -149,6 +154,11 @@ class Recovery:
         if not self.trusted and not self.suspected and behind <= policy.near:
             return self._sample(at)
         if behind:
+            if behind < policy.together and at.now < self._gather_until and not at.quiet:
+                self._gathers = True
+                return None
+            # A single change is told at once, and the next ones together.
+            self._gather_until = at.now + policy.gather
             return Ask(
                 "apply",
                 {"after": at.applied, "limit": self._batch, "skip": self.suspected.skipped()},

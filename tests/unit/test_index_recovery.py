@@ -462,3 +462,37 @@ def test_restarts_wait_longer_and_longer_while_nothing_succeeds():
     assert waits == sorted(waits)
     assert waits[0] == 0
     assert waits[-1] > 0.3
+
+
+def serving() -> Recovery:
+    """One that serves, and has everything."""
+    world = World(Recovery(), 10)
+    world.run()
+    assert world.recovery.serves
+    return world.recovery
+
+
+def told(recovery: Recovery, now: float, behind: int, *, quiet: bool = False) -> bool:
+    step = recovery.next(Situation(now, 100, 100 + behind, False, quiet))
+    assert step is None or (isinstance(step, Ask) and step.op == "apply")
+    return step is not None
+
+
+def test_a_single_change_is_told_at_once_and_what_follows_together() -> None:
+    recovery, policy = serving(), Policy()
+    assert told(recovery, 1000.0, 1)
+    assert recovery.wakes_at is None
+    assert not told(recovery, 1000.1, 1)
+    assert recovery.wakes_at == 1000.0 + policy.gather
+    assert not told(recovery, 1000.9, policy.together - 1)
+    assert told(recovery, 1000.0 + policy.gather, 1)
+    assert not told(recovery, 1000.2 + policy.gather, 2)
+    assert told(recovery, 2000.0, 1)
+
+
+def test_many_changes_are_told_at_once_and_so_are_the_last_ones() -> None:
+    recovery, policy = serving(), Policy()
+    assert told(recovery, 1000.0, 1)
+    assert told(recovery, 1000.1, policy.together)
+    assert not told(recovery, 1000.2, 5)
+    assert told(recovery, 1000.3, 5, quiet=True)
