@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 #: Of the description, and of what a model is compared by; one of another format is made anew.
-FORMAT = 2
+FORMAT = 3
 GRAPH, TOKENIZER, DESCRIPTION = "model.xml", "tokenizer.json", "thoth.json"
 #: The least cosine between a converted model's vectors and torch's, by precision.
 LEAST_COSINE: Mapping[str, float] = {"fp32": 0.999999, "bf16": 0.9999}

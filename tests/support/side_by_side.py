@@ -9,6 +9,7 @@ from __future__ import annotations
 #: Each loads torch, which takes a process five seconds of a core, and 700 MB.
 TORCH = (
     "tests/integration/test_embed_openvino.py",
+    "tests/integration/test_embed_openvino_kinds.py",
     "tests/integration/test_embed_sentence_transformers.py",
     "tests/integration/test_embed_half_precision.py",
     "tests/integration/test_real_model.py",
