@@ -73,5 +73,5 @@ def make_service() -> Iterator[Make]:
 
 @pytest.fixture
 def service(make_service: Make) -> RealService:
-    """A running service with the fake model, faults allowed."""
+    """A running service with the fake model, faults allowed, and one bulk worker."""
     return make_service(THOTH_FAULTS="1").start()

@@ -66,7 +66,7 @@ class Goodput:
 def measure(model: str, load: float) -> Goodput:
     """A minute, with a service of its own. ``load`` is that of the machine before."""
     found = Goodput(model, load)
-    service = RealService.make(model)
+    service = RealService.make(model, THOTH_EMBED_WORKERS="2")
     try:
         service.start()
         folder = service.root / "journals"

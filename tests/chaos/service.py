@@ -95,6 +95,7 @@ class Run:
         service = RealService.make(
             self._model,
             THOTH_FAULTS="1",
+            THOTH_EMBED_WORKERS="2",
             THOTH_QUEUE_MB="8",
             RAG_CHUNK_SIZE="200",
             RAG_CHUNK_OVERLAP="20",

@@ -70,7 +70,7 @@ class Run:
 
     def run(self, *, keep: bool = False) -> list[str]:
         """What was wrong."""
-        service = RealService.make(f"fake/{DIMENSION}", THOTH_FAULTS="1")
+        service = RealService.make(f"fake/{DIMENSION}", THOTH_FAULTS="1", THOTH_EMBED_WORKERS="2")
         started = time.monotonic()
         try:
             self._start(service)

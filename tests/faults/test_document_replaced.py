@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.watching import BULK, pids, status, stopped, wait_until_ready
+from tests.faults.watching import BULK, TWO_BULK, pids, status, stopped, wait_until_ready
 from tests.support.service import RealService, wait_for
 from thoth_core import IngestProgress, IngestReport, Thoth
 
@@ -103,7 +103,7 @@ def check(watch: Watch, states: dict[tuple[str, ...], int]) -> None:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[RealService]:
     """One for the file: whatever a test ends in it comes again."""
-    made = RealService.make(THOTH_FAULTS="1", **SETTINGS)
+    made = RealService.make(THOTH_FAULTS="1", **TWO_BULK, **SETTINGS)
     try:
         yield made.start()
     finally:

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import Make
 from tests.faults.watching import (
     BULK,
+    TWO_BULK,
     embedding,
     not_ended,
     pids,
@@ -28,7 +29,7 @@ from thoth_core.errors import ServiceStopping
 def test_what_is_in_flight_is_answered_and_what_comes_later_goes_to_the_next_service(
     make_service: Make,
 ) -> None:
-    service = make_service(THOTH_FAULTS="1")
+    service = make_service(THOTH_FAULTS="1", **TWO_BULK)
     supervisor = service.popen("thoth-supervisor", "start", "--foreground")
     wait_until_ready(service)
     before = pids(service)

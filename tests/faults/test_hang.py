@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import embedding, pids, status, wait_until_ready
+from tests.faults.watching import TWO_BULK, embedding, pids, status, wait_until_ready
 from tests.support.service import RealService, wait_for
 from thoth_core.errors import DeadlineExceeded, PoisonInput
 
@@ -50,7 +50,7 @@ def test_a_text_that_always_hangs_its_worker_is_given_up_and_the_others_are_embe
 ) -> None:
     """``!gil`` holds the interpreter's lock in native code, so that no thread of the worker, and
     no beat, goes on; only the supervisor can end it."""
-    service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="1").start()
+    service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="1", **TWO_BULK).start()
     supervisor = status(service)["pid"]
     with service.client() as thoth:
         with pytest.raises(PoisonInput) as caught:
@@ -103,7 +103,7 @@ def test_calls_with_and_behind_a_text_that_hangs_do_not_end_before_its_worker(
 def test_an_interactive_worker_that_hangs_is_replaced_after_its_caller_has_gone(
     make_service: Make,
 ) -> None:
-    service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="2").start()
+    service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="2", **TWO_BULK).start()
     before = pids(service)["embed-interactive"]
     with service.client() as thoth:
         with pytest.raises(DeadlineExceeded):

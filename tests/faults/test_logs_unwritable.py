@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Make
 
-SLOTS = ("store", "embed-interactive", "embed-bulk-1", "embed-bulk-2")
+SLOTS = ("store", "embed-interactive", "embed-bulk-1")
 
 
 def test_a_full_disk_under_the_logs_stops_nothing(make_service: Make) -> None:

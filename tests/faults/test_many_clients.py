@@ -13,8 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.conftest import Make
 from tests.faults.rawsockets import socket_paths
-from tests.faults.watching import pids, status, wait_until_ready
+from tests.faults.watching import TWO_BULK, pids, status, wait_until_ready
 from tests.support.service import BIN, RealService, wait_for
 
 CLIENTS = int(os.environ.get("THOTH_TEST_CLIENTS", "100"))
@@ -40,6 +43,12 @@ with Thoth(autostart=False) as thoth:
 right = sum(n in answers and (answers[n][0] == row).all() for n, row in enumerate(alone, first))
 print(right)
 """
+
+
+@pytest.fixture
+def service(make_service: Make) -> RealService:
+    """With two bulk workers."""
+    return make_service(THOTH_FAULTS="1", **TWO_BULK).start()
 
 
 def test_all_of_many_clients_are_answered(shared: RealService) -> None:

@@ -9,9 +9,24 @@ from functools import partial
 
 import pytest
 
-from tests.faults.watching import SLOTS, SUPERVISOR_GONE, embedding, is_stopped, not_ended, pids
+from tests.conftest import Make
+from tests.faults.watching import (
+    SLOTS,
+    SUPERVISOR_GONE,
+    TWO_BULK,
+    embedding,
+    is_stopped,
+    not_ended,
+    pids,
+)
 from tests.support.service import RealService, wait_for
 from thoth_core.errors import DeadlineExceeded, ServiceUnavailable
+
+
+@pytest.fixture
+def service(make_service: Make) -> RealService:
+    """With two bulk workers."""
+    return make_service(THOTH_FAULTS="1", **TWO_BULK).start()
 
 
 def test_a_worker_whose_native_code_holds_the_gil_ends_with_its_supervisor(

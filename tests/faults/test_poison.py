@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.faults.watching import wait_until_ready
+from tests.conftest import Make
+from tests.faults.watching import TWO_BULK, wait_until_ready
 from tests.support.service import RealService
 from thoth_core.errors import PoisonInput
+
+
+@pytest.fixture
+def service(make_service: Make) -> RealService:
+    """With two bulk workers."""
+    return make_service(THOTH_FAULTS="1", **TWO_BULK).start()
 
 
 def test_a_poison_text_is_named_and_all_others_are_embedded(service: RealService) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import status, supervisor_log, wait_until_ready
+from tests.faults.watching import TWO_BULK, status, supervisor_log, wait_until_ready
 from tests.support.service import RealService
 from tests.support.small_disk import SmallDisk, small_disk
 from thoth_core.errors import PoisonInput
@@ -25,6 +25,12 @@ from thoth_core.supervisor.quarantine_file import NAME
 KILLS = int(os.environ.get("THOTH_TEST_KILLS", "30"))
 #: A process that runs a unit may be each of them: the two bulk workers and that for queries.
 EMBED_WORKERS = 3
+
+
+@pytest.fixture
+def service(make_service: Make) -> RealService:
+    """With two bulk workers."""
+    return make_service(THOTH_FAULTS="1", **TWO_BULK).start()
 
 
 def deaths(service: RealService) -> int:
@@ -177,7 +183,7 @@ def test_ten_clients_with_one_poison_text_cost_no_more_than_the_workers_that_ran
 
 @pytest.mark.timeout(120 + 10 * KILLS)
 def test_kills_from_outside_put_nothing_into_quarantine(make_service: Make) -> None:
-    service = make_service().start()
+    service = make_service(**TWO_BULK).start()
     over = threading.Event()
 
     def bulk(number: int) -> int:

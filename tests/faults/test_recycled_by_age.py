@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import SLOTS, pids, status, wait_until_ready
+from tests.faults.watching import SLOTS, TWO_BULK, pids, status, wait_until_ready
 from tests.support.service import RealService, wait_for
 from thoth_core.errors import PoisonInput
 
@@ -45,7 +45,7 @@ class Caller(threading.Thread):
 
 
 def test_each_is_replaced_in_turn_and_every_call_is_answered(make_service: Make) -> None:
-    service = make_service(THOTH_WORKER_MAX_AGE=AGE).start()
+    service = make_service(THOTH_WORKER_MAX_AGE=AGE, **TWO_BULK).start()
     before = pids(service)
     stop = threading.Event()
     callers = [Caller(service, number, stop) for number in range(2)]

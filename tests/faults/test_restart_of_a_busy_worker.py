@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faults.watching import embedding, pids, status, worker
+import pytest
+
+from tests.conftest import Make
+from tests.faults.watching import TWO_BULK, embedding, pids, status, worker
 from tests.support.service import RealService, wait_for
 
 #: Seconds that the unit takes; far more than the commands, also on a busy machine.
 LONG = 15
 TEXTS = [f"!slow:{LONG}", *[f"a text beside it {n}" for n in range(20)]]
+
+
+@pytest.fixture
+def service(make_service: Make) -> RealService:
+    """With two bulk workers."""
+    return make_service(THOTH_FAULTS="1", **TWO_BULK).start()
 
 
 def test_it_is_answered_at_once_delays_no_other_and_counts_once(service: RealService) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from tests.conftest import Make
 from tests.faults.rawsockets import connected, socket_paths
-from tests.faults.watching import is_stopped, pids, status, supervisor_log, wait_until_ready
+from tests.faults.watching import (
+    TWO_BULK,
+    is_stopped,
+    pids,
+    status,
+    supervisor_log,
+    wait_until_ready,
+)
 from tests.support.service import wait_for
 from thoth_core import wire
 from thoth_core.ids import new_request_id
@@ -32,7 +39,7 @@ def memory_of(pid: int) -> int:
 def test_a_client_that_reads_nothing_is_given_up_and_the_others_are_undisturbed(
     make_service: Make,
 ) -> None:
-    service = make_service(f"fake/{DIMENSION}").start()
+    service = make_service(f"fake/{DIMENSION}", **TWO_BULK).start()
     before = pids(service)
     memory = memory_of(before["supervisor"])
     front = socket_paths(service)["front"]

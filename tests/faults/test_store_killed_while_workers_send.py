@@ -7,10 +7,19 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.faults.watching import embedding, is_stopped, pids, status
+import pytest
+
+from tests.conftest import Make
+from tests.faults.watching import TWO_BULK, embedding, is_stopped, pids, status
 from tests.support.service import RealService, wait_for
 
 TEXTS = 900
+
+
+@pytest.fixture
+def service(make_service: Make) -> RealService:
+    """With two bulk workers."""
+    return make_service(THOTH_FAULTS="1", **TWO_BULK).start()
 
 
 def test_vectors_that_the_store_died_with_are_sent_to_the_next_and_not_embedded_again(

@@ -14,7 +14,14 @@ import pytest
 
 from tests.conftest import Make
 from tests.faults import folders
-from tests.faults.watching import SUPERVISOR_GONE, embedding, not_ended, pids, wait_until_ready
+from tests.faults.watching import (
+    SUPERVISOR_GONE,
+    TWO_BULK,
+    embedding,
+    not_ended,
+    pids,
+    wait_until_ready,
+)
 from tests.support.service import BIN, RealService
 
 #: Seconds that the ingest may take in all. It ends by itself, with an error, when they are over.
@@ -30,7 +37,7 @@ with Thoth(autostart={autostart}) as thoth:
 @pytest.fixture
 def service(make_service: Make) -> Iterator[RealService]:
     """A service that comes again whenever it ends, as long as the test runs."""
-    service = make_service(THOTH_FAULTS="1", **folders.SETTINGS)
+    service = make_service(THOTH_FAULTS="1", **TWO_BULK, **folders.SETTINGS)
     start = shlex.join([str(BIN / "thoth-supervisor"), "start", "--foreground"])
     loop = subprocess.Popen(
         ["bash", "-c", f"while true; do {start}; done"],

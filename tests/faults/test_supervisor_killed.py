@@ -11,6 +11,7 @@ from tests.conftest import Make
 from tests.faults import folders
 from tests.faults.watching import (
     SUPERVISOR_GONE,
+    TWO_BULK,
     embedding,
     not_ended,
     pids,
@@ -51,7 +52,7 @@ def test_calls_in_flight_over_the_death_of_the_supervisor_lose_and_double_nothin
     make_service: Make, tmp_path: Path
 ) -> None:
     folder = folders.make_files(tmp_path / "files", 120, 0.04)
-    service = make_service(THOTH_FAULTS="1", **folders.SETTINGS).start()
+    service = make_service(THOTH_FAULTS="1", **TWO_BULK, **folders.SETTINGS).start()
     ingest = service.popen("thoth", "ingest", "--json", str(folder))
     add = service.popen("python", "-W", "error", "-c", ADD)
     wait_for(lambda: status(service)["queue"]["requests"] >= 2, 30, "both calls are in flight")

@@ -10,7 +10,15 @@ from pathlib import Path
 
 from tests.conftest import Make
 from tests.faults import folders
-from tests.faults.watching import SLOTS, embedding, pids, restarts, status, wait_until_ready
+from tests.faults.watching import (
+    SLOTS,
+    TWO_BULK,
+    embedding,
+    pids,
+    restarts,
+    status,
+    wait_until_ready,
+)
 from tests.support.service import wait_for
 
 FILES = 200
@@ -18,7 +26,7 @@ FILES = 200
 
 def test_an_ingest_survives_the_death_of_every_worker(make_service: Make, tmp_path: Path) -> None:
     folder = folders.make_files(tmp_path / "files", FILES, 0.015)
-    service = make_service(THOTH_FAULTS="1", **folders.SETTINGS).start()
+    service = make_service(THOTH_FAULTS="1", **TWO_BULK, **folders.SETTINGS).start()
     before = pids(service)
     ingest = service.popen("thoth", "ingest", "--no-autostart", "--json", str(folder))
     embedding(service, 2)

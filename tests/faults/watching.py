@@ -16,7 +16,8 @@ from thoth_core.client.control import control
 from thoth_core.client.locate import wait_for_end
 from thoth_core.errors import ServiceUnavailable
 
-#: The slots of a service with two bulk workers.
+#: The settings of a service with two bulk workers, and its slots.
+TWO_BULK = {"THOTH_EMBED_WORKERS": "2"}
 SLOTS = ("store", "embed-interactive", "embed-bulk-1", "embed-bulk-2")
 BULK = SLOTS[2:]
 #: What the end of a supervisor may take to end every process of the service, in seconds.

@@ -42,7 +42,8 @@ class RealService:
             "RAG_VECTOR_DB_PATH": str(root / "db"),
             "THOTH_RUNTIME_DIR": str(root / "run"),
             "RAG_EMBEDDING_MODEL": model,
-            "THOTH_EMBED_WORKERS": "2",
+            # One beside that for queries; a test that needs two says so.
+            "THOTH_EMBED_WORKERS": "1",
             "XDG_CONFIG_HOME": str(root / "config"),
             **settings,
         }

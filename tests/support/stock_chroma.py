@@ -136,8 +136,11 @@ def _child(what: str, path: Path, told: Any) -> subprocess.CompletedProcess[str]
 
 
 def _open(path: str) -> Any:
+    import gc
     import resource
 
+    # It ends soon, and an import leaves nothing to collect: a tenth of a second of a core.
+    gc.disable()
     import chromadb
     from chromadb.config import Settings
 
