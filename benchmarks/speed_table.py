@@ -134,6 +134,12 @@ def _sizes(memory: Mapping[str, Any], names: tuple[str, ...]) -> list[float]:
     return [each["pss_mb"] for name, each in memory.items() if name.startswith(names)]
 
 
+def _added(latency: Mapping[str, Any]) -> float:
+    """The best round of the service less that of the engine: the least difference of a round would
+    be that of the round in which the engine had bad luck."""
+    return float(latency["single"]["best"]["p50_ms"] - latency["engine"]["best"]["p50_ms"])
+
+
 _MIXED = ("bulk", "mixed")
 _QUERY = ("latency", "query", "best")
 _BUSY = ("latency", "busy", "query", "best")
@@ -147,7 +153,7 @@ MUST = (
     Must("ingest end to end against LangChain + Chroma, safe", "x", 5.5, 7.0, True, _times(("ingest",), LANGCHAIN, OURS)),
     Must("share of the bf16 roofline, bulk, mixed texts", "", 0.58, 0.70, True, _at("stream", "share", "bfloat16")),
     Must("cost of isolation, bulk", "%", 6, 3, False, _at("stream", "seconds", of=lambda s: isolation_cost(s[OURS], s[ALONE]))),
-    Must("one short text: added to the engine's own, p50", "ms", 0.8, 0.4, False, _at("latency", "added_ms", of=min)),
+    Must("one short text: added to the engine's own, p50", "ms", 0.8, 0.4, False, _at("latency", of=_added)),
     Must("query at 20,000 chunks, idle, p50", "ms", 6, 4, False, _at(*_QUERY, "p50_ms")),
     Must("query at 20,000 chunks, idle, p99", "ms", 12, 8, False, _at(*_QUERY, "p99_ms")),
     Must("query while bulk ingest saturates the machine, p99", "ms", 40, 20, False, _at(*_BUSY, "p99_ms")),

@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 #: Rows and ids a row.
@@ -64,30 +64,42 @@ class Timed:
         return tuple(dict.fromkeys((*self.aligned.values(), *self.sizes)))
 
 
-def choose(timed: Timed, seconds: Mapping[Shape, float]) -> Calibration:
-    """What follows from the seconds that a call of each shape took."""
-    took = {shape: max(found, 1e-6) for shape, found in seconds.items()}
-    rate = {shape: shape[0] * shape[1] / found for shape, found in took.items()}
-    sizes = {rows * length: rate[rows, length] for rows, length in timed.sizes}
+def unmeasured(timed: Timed, seconds: float) -> Calibration:
+    """What is taken where measuring would take too long; one call of the first of the sizes took
+    ``seconds``. Calls take half a second at most, so that a query need not wait for longer."""
+    rows, length = timed.sizes[0]
+    speed = rows * length / max(seconds, 1e-6)
+    tokens = int(max(rows * length, min(TOKENS, speed / 2)))
+    return Calibration(ALIGN if timed.aligned else 1, tokens, 0, speed)
+
+
+def choose(timed: Timed, seconds: Mapping[Shape, Sequence[float]]) -> Calibration:
+    """What follows from the seconds that a call of each shape took, as often as each was tried."""
+    took = {shape: [max(each, 1e-6) for each in found] for shape, found in seconds.items()}
+    least = {shape: min(found) for shape, found in took.items()}
+    rates = {shape: [shape[0] * shape[1] / each for each in found] for shape, found in took.items()}
+    sizes = {rows * length: rates[rows, length] for rows, length in timed.sizes}
     usual = min(sizes, key=lambda size: abs(size - TOKENS))
     tokens = _better(sizes, usual)
 
-    def worth(align: int) -> float:
+    def worth(align: int) -> list[float]:
         # Padded to a multiple of it, a row of any length has (align - 1) / 2 ids more.
         length = timed.aligned[align][1]
-        return rate[timed.aligned[align]] * length / (length + (align - 1) / 2)
+        return [rate * length / (length + (align - 1) / 2) for rate in rates[timed.aligned[align]]]
 
     aligned = {align: worth(align) for align in timed.aligned}
     align = _better(aligned, ALIGN) if aligned else 1
     # A call takes a fixed time and one for each id: by the smallest and the largest of them.
     first, last = timed.sizes[0], timed.sizes[-1]
-    least, most = first[0] * first[1], last[0] * last[1]
-    each = max((took[last] - took[first]) / (most - least), 1e-9)
-    padding = round(max(0.0, took[first] - least * each) / each)
-    return Calibration(align, tokens, min(padding, tokens // 8), sizes[tokens])
+    few, many = first[0] * first[1], last[0] * last[1]
+    each = max((least[last] - least[first]) / (many - few), 1e-9)
+    padding = round(max(0.0, least[first] - few * each) / each)
+    return Calibration(align, tokens, min(padding, tokens // 8), max(sizes[tokens]))
 
 
-def _better(found: Mapping[int, float], usual: int) -> int:
-    """The best, if it is clearly better than what is usual."""
-    best = max(found, key=lambda each: (found[each], -each))
-    return best if found[best] > (1 + GAIN) * found[usual] else usual
+def _better(found: Mapping[int, Sequence[float]], usual: int) -> int:
+    """The best, if it is clearly better than what is usual each time: what else the machine did
+    must not decide for good."""
+    best = max(found, key=lambda each: (max(found[each]), -each))
+    pairs = zip(found[best], found[usual], strict=True)
+    return best if all(mine > (1 + GAIN) * its for mine, its in pairs) else usual

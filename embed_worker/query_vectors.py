@@ -18,6 +18,7 @@ from embed_worker.engines.base import Embedded, Engine, EngineInfo, Progress, Ve
 BOUND = 4 * 1024 * 1024
 #: What a string, a row and their place in the dictionary take besides what is in them.
 _EACH = 400
+_NEARLY = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class QueryVectors:
         # answers for a call as a whole.
         made = self._engine.embed(texts, purpose, progress)
         for i in new:
-            if i not in made.errors:
+            # Whatever else the worker refuses, and it may be another vector the next time.
+            unit = abs(float(np.linalg.norm(made.vectors[i])) - 1.0) < _NEARLY
+            if unit and i not in made.errors:
                 self._put(texts[i], made.vectors[i].copy(), made.tokens[i], made.windowed[i])
         return made
 

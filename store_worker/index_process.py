@@ -30,7 +30,7 @@ from store_worker.index import Index, IndexFailed, IndexFull, IndexRefused
 from store_worker.index_child import NOT_BEGUN, VARIABLE
 from store_worker.ledger import Ledger
 from store_worker.locks import own_index
-from store_worker.recovery_steps import OPENING, skipped
+from store_worker.recovery_steps import skipped
 from store_worker.room import full
 from thoth_core.errors import StorageError, ThothError
 from thoth_core.log_format import log_to_stderr
@@ -212,16 +212,18 @@ def main() -> int:
     lifeline.arm(orders["parent"], orders["death_fd"], process.critical)
     # It ends the process even while a call holds the interpreter's lock.
     timer = StepTimer(CALL_SECONDS, dump_fd)
+    frozen = False
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         while (came := index_line.receive(line)) is not None:
             timer.step()
             reply = answer(process, *came)
             timer.end()
             index_line.send(line, reply)
-            if came[0]["op"] in OPENING:
+            if came[0]["op"] == "plan" and not frozen:
                 # All of Chroma is loaded by now, a hundred thousand objects that stay: a search
                 # need not wait while the collector looks at them (40 ms).
                 gc.freeze()
+                frozen = True
     process.close()
     lock.release()
     logging.shutdown()

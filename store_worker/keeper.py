@@ -223,6 +223,11 @@ class Keeper:
 
     # -- questions ----------------------------------------------------------------------------
 
+    def can_ask(self, collection: int) -> bool:
+        """Whether the index is free, and has all but a few changes of the ledger."""
+        given = collection in self._books.given
+        return self._talk.free and self._books.nearly_up_to_date and given
+
     def lacks(self, collection: int) -> set[str]:
         """The ids of a collection that :meth:`ask_index` knows nothing of, or an older version."""
         left_out = ledger_queries.unindexed(self._ledger, collection)
@@ -231,8 +236,7 @@ class Keeper:
     def ask_index(self, op: str, array: bytes | memoryview = b"", **fields: Any) -> Reply | None:
         """What the index answers to ``op``, if it has all but a few changes of the ledger
         (:meth:`lacks`) and answers in time; else None, and whoever asks looks into the ledger."""
-        given = fields["collection"] in self._books.given
-        if not (self._talk.free and self._books.nearly_up_to_date and given):
+        if not self.can_ask(fields["collection"]):
             return None
         self._talk.ask(Ask(op, fields), array)
         heard = self._talk.hear(SEARCH_SECONDS)
@@ -273,7 +277,7 @@ class Keeper:
         so that another program that reads it finds everything."""
         deadline = time.monotonic() + FINISH_SECONDS
         while finish and time.monotonic() < deadline and self._may_finish():
-            self.turn()
+            self.turn(quiet=True)
             self._hear(time.monotonic(), 0.1)
         clean = self._settle_now() if self._recovery.serves else False
         code = self._talk.close(at_once=not clean)

@@ -85,6 +85,8 @@ def _by_index(
     where: Filter,
     where_document: Filter,
 ) -> list[Ranked] | None:
+    if not store.keeper.can_ask(collection.id):
+        return None
     left_out = store.keeper.lacks(collection.id)
     extra = _let_through(store, collection, left_out, where, where_document)
     results: list[Ranked] = [[] for _ in queries]
@@ -107,10 +109,11 @@ def _by_index(
         vectors = ledger_queries.vectors_of(store.ledger, collection.id, [*ids, *extra])
         short = []
         for query, each in zip(pending, found, strict=True):
-            taken = [id for id in each if id not in left_out]
-            live = [id for id in dict.fromkeys([*taken, *extra]) if id in vectors]
-            if len(live) < k and len(each) >= n:
-                # It still has rows that the ledger has no more.
+            taken = [id for id in each if id not in left_out and id in vectors]
+            live = [*taken, *(id for id in extra if id in vectors)]
+            if len(taken) < k and len(each) >= n:
+                # It still has rows that the ledger has no more, or others now: what is next to
+                # them may be nearer than all that it lacks.
                 short.append(query)
             else:
                 results[query] = ranked(collection.space, queries[query], live, vectors)[:k]

@@ -63,6 +63,8 @@ class Recovery:
         self._paused_until = 0.0
         #: Until when changes are gathered after some were told; whether that is waited for.
         self._gather_until, self._gathers = 0.0, False
+        #: The last change that was seen, and when.
+        self._last, self._changed_at = -1, 0.0
         self._gave_up = False
         self._rebuilds = 0
         #: In a row without success.
@@ -108,7 +110,7 @@ class Recovery:
         if self.stage is Stage.DOWN:
             return self._retry_at
         if self._gathers:
-            return self._gather_until
+            return min(self._gather_until, self._changed_at + self.policy.pause)
         return self._paused_until or None
 
     # -- what to do ---------------------------------------------------------------------------
@@ -154,7 +156,10 @@ class Recovery:
         if not self.trusted and not self.suspected and behind <= policy.near:
             return self._sample(at)
         if behind:
-            if behind < policy.together and at.now < self._gather_until and not at.quiet:
+            if at.last != self._last:
+                self._last, self._changed_at = at.last, at.now
+            until = min(self._gather_until, self._changed_at + policy.pause)
+            if behind < policy.together and at.now < until and not at.quiet:
                 self._gathers = True
                 return None
             # A single change is told at once, and the next ones together.

@@ -52,10 +52,11 @@ class Policy:
     #: fewer have Chroma read its log more often (docs/measurements.md).
     batch: int = 1000
     #: While changes keep coming the index is told so many together, or all that came in so many
-    #: seconds: a row costs 3.5 ms of processor time when 16 are told at once, 1.4 with 64 and 0.9
-    #: with 1,000, and embedding wants the processor too.
+    #: seconds, and at once when none came for a while: a row costs 3.5 ms of processor time when 16
+    #: are told at once, 1.4 with 64 and 0.9 with 1,000, and embedding wants the processor too.
     together: int = 256
     gather: float = 1.0
+    pause: float = 0.2
 
 
 class Stage(StrEnum):

@@ -10,16 +10,18 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from embed_worker.calibration import Calibration, Shape, Timed, choose
+from embed_worker.calibration import Calibration, Shape, Timed, choose, unmeasured
 from embed_worker.engines.processor import processor
 from thoth_core.locks import FileLock
 from thoth_core.whole_file import draft_beside, whole_file
 
 #: One more when what is measured, or what follows from it, changes.
-FORMAT = 1
-#: Each shape is timed so often, in turns; the least counts, because what else the machine does only
-#: ever adds. One more goes before, for memory and kernels.
-TIMES = 3
+FORMAT = 2
+#: Each shape is timed so often, in turns, or less often if that takes more seconds; what else the
+#: machine does only ever adds. One more turn goes before, for memory and kernels.
+TIMES, LONGEST = 3, 2.0
+#: A model of which one row takes so many seconds is not measured: it would take minutes.
+SLOW = 0.1
 #: Seconds to wait for another process that measures before measuring all the same.
 PATIENCE = 20.0
 LOOK_AGAIN = 0.02
@@ -48,7 +50,7 @@ def calibrated(
         if kept is not None:
             return kept
         timed = Timed.within(limit)
-        made = choose(timed, _measure(timed, run, threads))
+        made = _measure(timed, run, threads)
         log.info("measured on this processor, once: %s", made)
         with suppress(OSError), whole_file(path, draft_beside(path), durable=False) as file:
             file.write(json.dumps({"format": FORMAT, **asdict(made)}).encode())
@@ -64,17 +66,29 @@ def _wait(path: Path, lock: FileLock) -> None:
         time.sleep(LOOK_AGAIN)
 
 
-def _measure(timed: Timed, run: Run, threads: int) -> dict[Shape, float]:
-    """Seconds of a call of each shape: a second or two in all."""
-    took: dict[Shape, float] = {}
-    for turn in range(TIMES + 1):
+def _measure(timed: Timed, run: Run, threads: int) -> Calibration:
+    """In some seconds, whatever the model: each call is timed in the processor's time, which is not
+    what other processes take meanwhile."""
+
+    def took(shape: Shape) -> float:
+        began = time.process_time()
+        run(shape)
+        return (time.process_time() - began) / threads
+
+    first = timed.sizes[0]
+    took(first)
+    if (alone := took(first)) > SLOW:
+        return unmeasured(timed, alone)
+    for shape in timed.shapes:
+        took(shape)
+    seconds: dict[Shape, list[float]] = {shape: [] for shape in timed.shapes}
+    began = time.monotonic()
+    for _ in range(TIMES):
         for shape in timed.shapes:
-            # Of the processor's time: not what other processes take meanwhile.
-            began = time.process_time()
-            run(shape)
-            if turn:
-                took[shape] = min(took.get(shape, 1e9), (time.process_time() - began) / threads)
-    return took
+            seconds[shape].append(took(shape))
+        if time.monotonic() - began > LONGEST:
+            break
+    return choose(timed, seconds)
 
 
 def _kept(path: Path) -> Calibration | None:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,26 @@ def compiled(place: Path, compile_with: Compile, log: logging.Logger) -> Any:
         if place.is_dir() and _died_over(place):
             log.warning("a process died over %s, which is made anew", place)
             _remove(place)
-        if place.is_dir():
-            with _reading(place):
-                return compile_with({"CACHE_DIR": str(place)})
-        return _made(place, compile_with)
-    except Exception as problem:
+        if not place.is_dir():
+            return _made(place, compile_with)
+        mark, lock = _marked(place)
+    except OSError as problem:
+        # Nothing is wrong with what is there, but without a mark nobody would know who died of it.
         log.info("compiled without %s: %s", place, problem)
+        return compile_with({})
+    try:
+        made = compile_with({"CACHE_DIR": str(place)})
+    except Exception as problem:
+        log.warning("compiled without %s, which is removed: %s", place, problem)
         with contextlib.suppress(OSError):
             _remove(place)
         return compile_with({})
+    else:
+        with contextlib.suppress(OSError):
+            mark.unlink(missing_ok=True)
+        return made
+    finally:
+        lock.release()
 
 
 def _made(place: Path, compile_with: Compile) -> Any:
@@ -51,24 +62,34 @@ def _made(place: Path, compile_with: Compile) -> Any:
     try:
         draft = place.with_suffix(".draft")
         _remove(draft)
-        made = compile_with({"CACHE_DIR": str(draft)})
-        if not place.exists():
+        try:
+            made = compile_with({"CACHE_DIR": str(draft)})
+        except Exception:
+            # Of what it cannot write OpenVINO may say so or not.
+            _remove(draft)
+            return compile_with({})
+        if not place.exists() and any(draft.glob("*.blob")):
             draft.rename(place)
+        else:
+            _remove(draft)
         return made
     finally:
         lock.release()
 
 
-@contextlib.contextmanager
-def _reading(place: Path) -> Iterator[None]:
+def _marked(place: Path) -> tuple[Path, FileLock]:
+    """A mark in ``place`` that this process reads it, locked before anybody can see it."""
     mark = place / f"{os.getpid()}{_READING}"
-    lock = FileLock(mark)
-    lock.acquire()
+    hidden = place / f".{mark.name}"
+    lock = FileLock(hidden)
+    if not lock.acquire():
+        raise OSError(f"{hidden} is another's")
     try:
-        yield
-        mark.unlink(missing_ok=True)
-    finally:
+        hidden.rename(mark)
+    except OSError:
         lock.release()
+        raise
+    return mark, lock
 
 
 def _died_over(place: Path) -> bool:

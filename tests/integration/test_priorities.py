@@ -17,8 +17,8 @@ from tests.support.service import RealService, wait_for
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 
 #: What a query's worker is to have of a core that it shares with one for bulk, as a multiple of
-#: that one's share. By the kernel's table of weights it is 3.
-LEAST = 1.5
+#: that one's share. By the kernel's table of weights it is 9.
+LEAST = 4.0
 SPIN = "import time\nwhile time.thread_time() < 30: pass"
 TICK = os.sysconf("SC_CLK_TCK")
 

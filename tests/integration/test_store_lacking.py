@@ -19,7 +19,7 @@ RNG = np.random.default_rng(5)
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreRoom]:
     """One whose index is told nothing more after the first changes."""
-    monkeypatch.setattr("store_worker.recovery.Policy", partial(Policy, gather=600.0))
+    monkeypatch.setattr("store_worker.recovery.Policy", partial(Policy, gather=600.0, pause=600.0))
     monkeypatch.setattr("store_worker.service.QUIET_SECONDS", 600.0)
     with StoreRoom(tmp_path / "data", tmp_path / "run") as room:
         yield room
@@ -63,6 +63,28 @@ def test_changes_that_the_index_lacks_are_found_without_a_scan(
     assert hits == []
     assert store.get(where_document={"$contains": "anew"}).body["ids"] == ["id03"]
     assert store.delete(where={"n": {"$gte": 39}}) == 2
+
+
+def test_what_is_next_to_chunks_that_moved_away_is_found(store: StoreRoom) -> None:
+    # The nearest thirty in the index are elsewhere now, so that it has to be asked for more.
+    query = np.array([1, 0, 0, 0], np.float32)
+
+    def around(centre: np.ndarray, much: float, count: int) -> np.ndarray:
+        return (centre + much * RNG.normal(size=(count, 4))).astype(np.float32)
+
+    near, middle = [f"near{i}" for i in range(30)], [f"middle{i}" for i in range(30)]
+    store.upsert(near, around(query, 0.01, 30))
+    store.upsert(middle, around(query, 0.3, 30))
+    store.upsert([f"far{i}" for i in range(100)], around(-query, 0.1, 100))
+    store.stop()
+    with StoreRoom(store.data_dir, store.runtime_dir.with_name("again"), "second") as again:
+        again.healthy()
+        again.upsert(["first"], -query[None])
+        again.healthy()
+        again.upsert(near, around(-query, 0.1, 30))
+        assert again.index()["index"]["pending"] == 30
+        [hits] = again.search(query[None], k=10)
+        assert {str(hit["id"]) for hit in hits} < set(middle)
 
 
 def test_more_changes_than_that_are_told_at_once(store: StoreRoom) -> None:

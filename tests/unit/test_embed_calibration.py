@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embed_worker.calibration import Calibration, Shape, Timed, choose
+from embed_worker.calibration import Calibration, Shape, Timed, choose, unmeasured
 from embed_worker.engines import calibrated as measuring
 from embed_worker.engines.calibrated import calibrated
 
@@ -18,8 +18,8 @@ LOG = logging.getLogger("test.embed")
 limits = st.one_of(st.none(), st.integers(1, 600))
 
 
-def took(timed: Timed, cost: Callable[[int, int], float]) -> dict[Shape, float]:
-    return {shape: cost(*shape) for shape in timed.shapes}
+def took(timed: Timed, cost: Callable[[int, int], float]) -> dict[Shape, list[float]]:
+    return {shape: [cost(*shape)] * 3 for shape in timed.shapes}
 
 
 @given(limits)
@@ -36,9 +36,11 @@ def test_no_shape_has_rows_over_what_the_model_reads(limit: int | None) -> None:
 @given(limits, st.data())
 def test_whatever_was_measured_can_be_worked_by(limit: int | None, data: st.DataObject) -> None:
     timed = Timed.within(limit)
-    seconds = {shape: data.draw(st.floats(0, 100)) for shape in timed.shapes}
-    made = choose(timed, seconds)
+    times = data.draw(st.integers(1, 3))
+    each = st.lists(st.floats(0, 100), min_size=times, max_size=times)
+    made = choose(timed, {shape: data.draw(each) for shape in timed.shapes})
     assert made.sound()
+    assert unmeasured(timed, data.draw(st.floats(0, 100))).sound()
     assert made.tokens in [rows * length for rows, length in timed.sizes]
 
 
@@ -67,6 +69,32 @@ def test_a_small_difference_decides_nothing() -> None:
     assert (made.align, made.tokens) == (16, 1024)
 
 
+def test_one_time_that_was_disturbed_decides_nothing() -> None:
+    timed = Timed.within(None)
+    seconds = took(timed, lambda rows, length: rows * length * 1e-4)
+    # All that is usual was slow but once, and then all of it was alike.
+    for shape in (timed.aligned[16], (8, 128)):
+        seconds[shape] = [seconds[shape][0], *(2 * each for each in seconds[shape][1:])]
+    made = choose(timed, seconds)
+    assert (made.align, made.tokens) == (16, 1024)
+
+
+def test_a_model_that_takes_long_is_not_measured(tmp_path: Path) -> None:
+    calls: list[Shape] = []
+
+    def run(shape: Shape) -> None:
+        calls.append(shape)
+        end = time.process_time() + 1.2 * measuring.SLOW
+        while time.process_time() < end:
+            pass
+
+    made = calibrated(tmp_path, "fp32", 1, None, run, LOG)
+    assert calls == [(1, 128)] * 2
+    assert made.align == 16
+    assert 128 <= made.tokens < 1024
+    assert calibrated(tmp_path, "fp32", 1, None, pytest.fail, LOG) == made
+
+
 def test_larger_calls_are_made_where_they_gain_and_padding_up_to_an_eighth() -> None:
     timed = Timed.within(None)
     made = choose(timed, took(timed, lambda rows, length: (rows * length + 400) * 1e-4))
@@ -81,7 +109,7 @@ def test_it_is_measured_once_and_kept_for_each_precision_and_number_of_threads(
     calls: list[Shape] = []
     first = calibrated(tmp_path, "fp32", 1, None, calls.append, LOG)
     made = len(calls)
-    assert made == (measuring.TIMES + 1) * len(Timed.within(None).shapes)
+    assert made == 2 + (measuring.TIMES + 1) * len(Timed.within(None).shapes)
     assert calibrated(tmp_path, "fp32", 1, None, calls.append, LOG) == first
     assert len(calls) == made
     calibrated(tmp_path, "bf16", 1, None, calls.append, LOG)
@@ -97,8 +125,8 @@ def test_it_is_measured_once_and_kept_for_each_precision_and_number_of_threads(
         b"{}",
         b"\xff",
         b'{"format": 0, "align": 16, "tokens": 1024, "padding": 3, "speed": 5.0}',
-        b'{"format": 1, "align": 0, "tokens": 1024, "padding": 3, "speed": 5.0}',
-        b'{"format": 1, "align": 16, "tokens": null, "padding": 3, "speed": 5.0}',
+        b'{"format": 2, "align": 0, "tokens": 1024, "padding": 3, "speed": 5.0}',
+        b'{"format": 2, "align": 16, "tokens": null, "padding": 3, "speed": 5.0}',
     ],
 )
 def test_what_is_kept_and_cannot_be_used_is_measured_again(tmp_path: Path, content: bytes) -> None:

@@ -95,6 +95,18 @@ def test_a_query_that_fails_is_tried_again() -> None:
     assert remembering.bytes == 0
 
 
+def test_a_vector_that_is_none_is_not_remembered() -> None:
+    class Failing(Counted):
+        def embed(self, texts: Sequence[str], purpose: str, progress: Progress) -> Embedded:
+            made = super().embed(texts, purpose, progress)
+            made.vectors[:] = np.nan
+            return made
+
+    remembering = QueryVectors(Failing())
+    ask(remembering, "one")
+    assert remembering.bytes == 0
+
+
 def test_who_changes_a_vector_changes_no_later_answer() -> None:
     remembering = QueryVectors(Counted())
     for _ in range(3):

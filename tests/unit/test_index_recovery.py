@@ -69,15 +69,21 @@ class World:
     def step(self) -> bool:
         """One step; False when nothing is left to do."""
         recovery = self.recovery
-        quiet = recovery.stage is Stage.SERVING
-        step = recovery.next(
-            Situation(self.now, self.applied, self.last, renamed=False, quiet=quiet)
-        )
+
+        def ask(*, quiet: bool) -> Step | None:
+            return recovery.next(
+                Situation(self.now, self.applied, self.last, renamed=False, quiet=quiet)
+            )
+
+        # While writes keep coming, as long as there is anything to do; then when they have ended.
+        step = ask(quiet=False)
         if step is None:
-            if recovery.wakes_at is None or recovery.wakes_at <= self.now:
-                return False
-            self.now = recovery.wakes_at
-            return True
+            if recovery.wakes_at is not None and recovery.wakes_at > self.now:
+                self.now = recovery.wakes_at
+                return True
+            step = ask(quiet=recovery.stage is Stage.SERVING)
+        if step is None:
+            return False
         if isinstance(step, Spawn):
             assert not self.alive
             self.alive = True
@@ -482,12 +488,21 @@ def test_a_single_change_is_told_at_once_and_what_follows_together() -> None:
     recovery, policy = serving(), Policy()
     assert told(recovery, 1000.0, 1)
     assert recovery.wakes_at is None
-    assert not told(recovery, 1000.1, 1)
-    assert recovery.wakes_at == 1000.0 + policy.gather
-    assert not told(recovery, 1000.9, policy.together - 1)
-    assert told(recovery, 1000.0 + policy.gather, 1)
-    assert not told(recovery, 1000.2 + policy.gather, 2)
+    for tenth in range(1, 10):
+        # One more each time: they keep coming.
+        assert not told(recovery, 1000.0 + tenth / 10, 1 + tenth)
+        assert recovery.wakes_at == min(1000.0 + tenth / 10 + policy.pause, 1000.0 + policy.gather)
+    assert told(recovery, 1000.0 + policy.gather, 11)
+    assert not told(recovery, 1000.2 + policy.gather, 12)
     assert told(recovery, 2000.0, 1)
+
+
+def test_when_no_more_come_for_a_while_the_last_ones_are_told() -> None:
+    recovery, policy = serving(), Policy()
+    assert told(recovery, 1000.0, 1)
+    assert not told(recovery, 1000.1, 5)
+    assert not told(recovery, 1000.1 + policy.pause / 2, 5)
+    assert told(recovery, 1000.11 + policy.pause, 5)
 
 
 def test_many_changes_are_told_at_once_and_so_are_the_last_ones() -> None:
