@@ -18,6 +18,12 @@ def import_openvino(*, converters: bool = False) -> Any:
     absent = [_TELEMETRY] if converters else [_TELEMETRY, _CONVERTERS]
     with _absent(absent):
         import openvino
+
+        if converters and not hasattr(openvino, "convert_model"):
+            # It was imported without them before.
+            from openvino.tools.ovc import convert_model
+
+            openvino.convert_model = convert_model
     return openvino
 
 
