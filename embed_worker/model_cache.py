@@ -37,6 +37,9 @@ from thoth_core.locks import FileLock
 #: Seconds between looks at a model that another process converts.
 LOOK_AGAIN = 0.1
 REFUSED = "refused.txt"
+MB = 1024 * 1024
+#: Bytes that a converted model may take besides those of its files.
+ROOM = 16 * MB
 #: Seconds without a load after which another conversion of the same weights, by other versions of
 #: the libraries, is removed.
 UNUSED = 30 * 24 * 3600.0
@@ -115,7 +118,7 @@ class ModelCache:
             with self._locked(folder):
                 return self._there(folder) or self._convert(folder, found)
         except OSError as problem:
-            raise NotConverted(f"there is no room for it in {self.root}: {problem}") from problem
+            raise NotConverted(f"it cannot be written to {self.root}: {problem}") from problem
 
     def _remove_unused(self, mine: Path) -> None:
         """Conversions of the weights of ``mine`` that nobody has loaded for long, and what a killed
@@ -159,6 +162,13 @@ class ModelCache:
         if folder.exists():
             self._remove(folder)
         draft.mkdir(mode=0o700)
+        # Else each worker would try in turn, at each start, for as long as a conversion takes.
+        needed = ROOM + sum(p.stat().st_size for p in found.folder.rglob("*") if p.is_file())
+        free = shutil.disk_usage(draft).free
+        if free < needed:
+            raise NotConverted(
+                f"{self.root} has {free // MB} MB free, and it may take {needed // MB} MB there"
+            )
         began = time.monotonic()
         self.log.info("converting %s for OpenVINO, once", found.name)
         command = [sys.executable, "-P", "-m", "embed_worker.conversion"]

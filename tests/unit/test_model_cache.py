@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,19 @@ def test_a_refusal_is_told_again(cache: ModelCache, found: FoundModel, made: lis
 )
 def test_what_is_said_for_want_of_memory(problem: Exception, memory: bool) -> None:
     assert for_want_of_memory(problem) is memory
+
+
+def test_what_has_no_room_is_not_begun(
+    cache: ModelCache, found: FoundModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise AssertionError("a conversion was begun")
+
+    monkeypatch.setattr("embed_worker.model_cache.subprocess.run", run)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9, 10**9 - 2**20, 2**20))
+    with pytest.raises(NotConverted, match="has 1 MB free"):
+        cache.get(found)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9, 0, 10**9))
+    with pytest.raises(AssertionError, match="begun"):
+        cache.get(found)
