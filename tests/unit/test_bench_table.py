@@ -131,7 +131,8 @@ def found() -> dict[str, Any]:
             "share": {"bfloat16": 0.7},
         },
         "latency": {
-            "added_ms": [0.5, 0.4],
+            "single": {"best": {"p50_ms": 2.5}},
+            "engine": {"best": {"p50_ms": 2.1}},
             "query": {"best": one},
             "busy": {"query": {"best": busy}},
             "recovery": {
