@@ -16,7 +16,7 @@ from embed_worker.engines.base import Embedded, Options, Progress
 from embed_worker.engines.fake import FakeEngine, hashed_vector
 from embed_worker.engines.fake import load as load_fake
 from embed_worker.kept import KeptVectors
-from embed_worker.service import EmbedService, serve
+from embed_worker.service import BULK_NICENESS, EmbedService, serve
 from thoth_core.errors import ModelNotFound, QuotaExceeded
 from thoth_core.vectors import from_buffer
 from thoth_core.wire import Message, decode, encode
@@ -409,7 +409,7 @@ def test_serve_reports_what_the_protocol_asks_for(monkeypatch: pytest.MonkeyPatc
     assert ready["dimension"] == 8
     assert set(ready["credit"]) == {"units", "items", "tokens"}
     assert channel.answer("u1").kind == "done"
-    assert nice == [5]
+    assert nice == [BULK_NICENESS]
 
 
 def test_the_interactive_lane_keeps_its_priority(monkeypatch: pytest.MonkeyPatch) -> None:
