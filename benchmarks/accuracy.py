@@ -11,16 +11,14 @@ beside the exact ranking of the reference vectors.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.alone import run_alone
 from benchmarks.figures import overlap
 from benchmarks.speed_texts import MODEL, pieces, texts
 from embed_worker.engines.openvino_run import has_bf16
@@ -143,16 +141,5 @@ def show(found: dict[str, Any]) -> None:
         print(f"{what:46}{told}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="all of it small")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    options = parser.parse_args()
-    found = measure(options.quick)
-    show(found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(__doc__, measure, show)

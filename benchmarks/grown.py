@@ -9,13 +9,11 @@ The time of each tenth is until the index has all of it, and is told while it go
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks import filled, footprint, recovery
+from benchmarks.alone import run_alone
 from benchmarks.figures import spread
 from benchmarks.latency import new_texts
 from benchmarks.upserts import IDLE, healthy, wait_for_index
@@ -86,16 +84,5 @@ def show(found: dict[str, Any]) -> None:
     footprint.show(found["memory"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="all of it small")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    options = parser.parse_args()
-    found = measure(options.quick)
-    show(found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(__doc__, measure, show)

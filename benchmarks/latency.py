@@ -9,17 +9,15 @@ One service with the real model, and a store that :mod:`benchmarks.filled` fille
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks import filled, footprint, recovery
+from benchmarks.alone import run_alone
 from benchmarks.bulk_client import BulkClient
 from benchmarks.figures import Taken, apart, percentile, rounds, spread
 from benchmarks.index_settings import Watch
@@ -259,17 +257,5 @@ def _line(what: str, told: dict[str, Any]) -> None:
     print(f"{what:52} {figures}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="all of it small")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    options = parser.parse_args()
-    print(f"load {os.getloadavg()[0]:.1f} before it", flush=True)
-    found = measure(options.quick)
-    show(found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(__doc__, measure, show)

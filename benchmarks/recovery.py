@@ -5,8 +5,6 @@ python -m benchmarks.recovery
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import signal
 import statistics
@@ -14,9 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from benchmarks.alone import run_alone
 from benchmarks.speed_texts import MODEL, texts
 from tests.support.service import RealService
 from thoth_core import Thoth
@@ -165,16 +163,5 @@ def _line(what: str, seconds: list[float]) -> None:
     print(f"{what:40} {min(seconds):9.3f} {statistics.median(seconds):9.3f} {max(seconds):9.3f}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="all of it small")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
-    options = parser.parse_args()
-    found = measure(options.quick)
-    show(found)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(__doc__, measure, show)

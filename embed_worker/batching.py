@@ -29,7 +29,12 @@ class Bounds:
 
     def aligned(self, length: int) -> int:
         """Tokens of a row of ``length`` as it goes through the model."""
-        return -(-length // self.align) * self.align
+        return aligned(length, self.align)
+
+
+def aligned(length: int, align: int) -> int:
+    """``length``, or the next multiple of ``align`` above it."""
+    return -(-length // align) * align
 
 
 def form_batches(lengths: Sequence[int], bounds: Bounds) -> list[list[int]]:

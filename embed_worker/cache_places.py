@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,3 +25,9 @@ def hashes_file(environ: Mapping[str, str]) -> Path:
 def hashes_beside(root: Path) -> Path:
     """The same for a folder of converted models."""
     return root.parent / "weights.json"
+
+
+def remove_folder(path: Path) -> None:
+    """With all that is in it, if it is there. :class:`OSError`."""
+    if path.exists():
+        shutil.rmtree(path)

@@ -1,5 +1,5 @@
-"""``python -m embed_worker.conversion MODEL-FOLDER NEW-FOLDER``: a sentence-transformers model as
-OpenVINO computes it, with its own pooling, made once and checked against torch.
+"""``python -m embed_worker.conversion MODEL-FOLDER NEW-FOLDER PARENT-PID``: a sentence-transformers
+model as OpenVINO computes it, with its own pooling, made once and checked against torch.
 
 In a process of its own, so that no worker has torch in it. Ends with 0, or with 3 and the reason on
 standard output if the model cannot be converted: it is then computed by torch.

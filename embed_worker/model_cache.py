@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embed_worker.cache_places import cache_root as cache_root
-from embed_worker.cache_places import hashes_beside
+from embed_worker.cache_places import hashes_beside, remove_folder
 from embed_worker.conversion import EXIT_REFUSED, conversion_versions
 from embed_worker.engines.converted_model import (
     DESCRIPTION,
@@ -133,7 +133,7 @@ class ModelCache:
                     continue
                 try:
                     if entry.suffix:
-                        _remove(entry)
+                        remove_folder(entry)
                         continue
                     with _unused(entry, time.time()) as unused:
                         if unused:
@@ -145,9 +145,9 @@ class ModelCache:
     def _remove(self, folder: Path) -> None:
         """At once for whoever looks for it. Needs its lock."""
         draft = folder.with_suffix(".draft")
-        _remove(draft)
+        remove_folder(draft)
         folder.rename(draft)
-        _remove(draft)
+        remove_folder(draft)
 
     def _convert(self, folder: Path, found: FoundModel) -> tuple[Path, Description]:
         if hash_weights(found.folder) != found.weights:
@@ -156,19 +156,19 @@ class ModelCache:
                 cause=f"files in {found.folder} have changed, and their times have not",
                 fix=f"rm {hashes_beside(self.root)}",
             )
-        # Of a process that was killed: nobody writes to it, because that needs the lock.
-        draft = folder.with_suffix(".draft")
-        _remove(draft)
-        if folder.exists():
-            self._remove(folder)
-        draft.mkdir(mode=0o700)
         # Else each worker would try in turn, at each start, for as long as a conversion takes.
         needed = ROOM + sum(p.stat().st_size for p in found.folder.rglob("*") if p.is_file())
-        free = shutil.disk_usage(draft).free
+        free = shutil.disk_usage(self.root).free
         if free < needed:
             raise NotConverted(
                 f"{self.root} has {free // MB} MB free, and it may take {needed // MB} MB there"
             )
+        # Of a process that was killed: nobody writes to it, because that needs the lock.
+        draft = folder.with_suffix(".draft")
+        remove_folder(draft)
+        if folder.exists():
+            self._remove(folder)
+        draft.mkdir(mode=0o700)
         began = time.monotonic()
         self.log.info("converting %s for OpenVINO, once", found.name)
         command = [sys.executable, "-P", "-m", "embed_worker.conversion"]
@@ -180,11 +180,11 @@ class ModelCache:
             check=False,
         )
         if done.returncode == EXIT_REFUSED:
-            _remove(draft)
+            remove_folder(draft)
             draft.mkdir(mode=0o700)
             (draft / REFUSED).write_text(done.stdout, "utf-8")
         elif done.returncode:
-            _remove(draft)
+            remove_folder(draft)
             raise NotConverted(f"the conversion ended with {done.returncode}")
         draft.rename(folder)
         self.log.info("converted after %.1f s: %s", time.monotonic() - began, folder)
@@ -246,8 +246,3 @@ def _unused(folder: Path, now: float) -> Iterator[bool]:
     with note.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield now - os.fstat(file.fileno()).st_mtime > UNUSED
-
-
-def _remove(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)

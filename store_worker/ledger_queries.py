@@ -14,7 +14,7 @@ from store_worker.ledger_errors import translated
 
 #: Keys bound to one statement. What is left is padded to one of these, so that there are few
 #: statements to prepare. SQLite sorts all of them first: a search looks a dozen up at a time, for
-#: which 256 took ten times as long.
+#: which 256 take four times as long.
 _SIZES = (16, 64, 256)
 
 
@@ -47,12 +47,12 @@ def one_moment(ledger: Ledger) -> Iterator[None]:
 def select_bound(ledger: Ledger, sql: str, collection: int, keys: Iterable[str]) -> Iterator[Any]:
     """Rows of ``sql``, which has one ``?`` for the collection and ``{keys}`` for the keys."""
     with translated(ledger.path):
-        for part in _parts(list(keys)):
+        for part in padded_parts(list(keys)):
             statement = sql.format(keys=",".join("?" * len(part)))
             yield from ledger.db.execute(statement, (collection, *part))
 
 
-def _parts(keys: Sequence[Any]) -> Iterator[list[Any]]:
+def padded_parts(keys: Sequence[Any]) -> Iterator[list[Any]]:
     """``keys`` in parts of one of the sizes, padded with what equals nothing."""
     largest = _SIZES[-1]
     for start in range(0, len(keys), largest):
@@ -83,7 +83,7 @@ def vectors_at(ledger: Ledger, rows: Sequence[int]) -> dict[str, bytes]:
     """The vectors of these rows, by id."""
     found: dict[str, bytes] = {}
     with translated(ledger.path):
-        for part in _parts(rows):
+        for part in padded_parts(rows):
             marks = ",".join("?" * len(part))
             sql = f"SELECT id, vector FROM chunks WHERE row IN ({marks})"
             found.update(ledger.db.execute(sql, part))

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from store_worker import ledger_queries
 from store_worker.ledger import Ledger
 from store_worker.ledger_collections import Collection
 from store_worker.ledger_errors import translated
@@ -51,8 +52,6 @@ _QUERIES = 32
 _MANY = 0.3
 #: Slots below which deleted ones are not worth closing up.
 _COMPACT_AT = 4096
-_BOUND = 256
-_MARKS = ",".join("?" * _BOUND)
 
 
 class Scan:
@@ -327,12 +326,11 @@ class Scan:
 
     def _select(self, columns: str, rows: Rows) -> list[Any]:
         found: list[Any] = []
-        sql = f"SELECT {columns} FROM chunks WHERE row IN ({_MARKS}) AND +collection = ?"
-        sql += " ORDER BY row"
         with translated(self._ledger.path):
-            for start in range(0, len(rows), _BOUND):
-                part: list[int | None] = rows[start : start + _BOUND].tolist()
-                part += [None] * (_BOUND - len(part))
+            for part in ledger_queries.padded_parts(rows.tolist()):
+                marks = ",".join("?" * len(part))
+                sql = f"SELECT {columns} FROM chunks WHERE row IN ({marks}) AND +collection = ?"
+                sql += " ORDER BY row"
                 found += self._ledger.db.execute(sql, (*part, self.collection.id)).fetchall()
         return found
 

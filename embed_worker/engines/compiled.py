@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from embed_worker.cache_places import remove_folder
 from thoth_core.locks import FileLock, holder
 
 #: Of a process that reads the folder. It has the file locked; a file of one that died is not.
@@ -31,7 +31,7 @@ def compiled(place: Path, compile_with: Compile, log: logging.Logger) -> Any:
     try:
         if place.is_dir() and _died_over(place):
             log.warning("a process died over %s, which is made anew", place)
-            _remove(place)
+            remove_folder(place)
         if not place.is_dir():
             return _made(place, compile_with)
         mark, lock = _marked(place)
@@ -44,7 +44,7 @@ def compiled(place: Path, compile_with: Compile, log: logging.Logger) -> Any:
     except Exception as problem:
         log.warning("compiled without %s, which is removed: %s", place, problem)
         with contextlib.suppress(OSError):
-            _remove(place)
+            remove_folder(place)
         return compile_with({})
     else:
         with contextlib.suppress(OSError):
@@ -61,17 +61,17 @@ def _made(place: Path, compile_with: Compile) -> Any:
         return compile_with({})
     try:
         draft = place.with_suffix(".draft")
-        _remove(draft)
+        remove_folder(draft)
         try:
             made = compile_with({"CACHE_DIR": str(draft)})
         except Exception:
             # Of what it cannot write OpenVINO may say so or not.
-            _remove(draft)
+            remove_folder(draft)
             return compile_with({})
         if not place.exists() and any(draft.glob("*.blob")):
             draft.rename(place)
         else:
-            _remove(draft)
+            remove_folder(draft)
         return made
     finally:
         lock.release()
@@ -95,8 +95,3 @@ def _marked(place: Path) -> tuple[Path, FileLock]:
 def _died_over(place: Path) -> bool:
     """Whether somebody began to read it and neither ended that nor goes on."""
     return any(holder(mark) is None and mark.exists() for mark in place.glob(f"*{_READING}"))
-
-
-def _remove(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from embed_worker.batching import aligned
 from embed_worker.engines.converted_model import Description
 from embed_worker.engines.rows import padded
 
@@ -52,7 +53,7 @@ class IdRows:
         align = self.align
         if len(rows) == 1 and align > 1:
             align = max(align, ALONE)
-        length = -(-longest // align) * align
+        length = aligned(longest, align)
         if self._limit is not None:
             length = max(longest, min(length, self._limit))
         return padded(rows, self._names, self._pad, self._left, length)
