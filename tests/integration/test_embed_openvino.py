@@ -22,8 +22,9 @@ import pytest
 from embed_worker.engines import load_engine
 from embed_worker.engines.base import Options
 from embed_worker.engines.converted_model import GRAPH, LEAST_COSINE, read_description
-from embed_worker.engines.openvino import OpenVinoEngine, load
+from embed_worker.engines.openvino import load
 from embed_worker.engines.openvino_run import has_bf16
+from embed_worker.engines.sentence_transformers import SentenceTransformersEngine
 from embed_worker.model_cache import REFUSED, ModelCache, NotConverted, cache_root
 from embed_worker.models import FoundModel, find_model
 from tests.support.real_model import MODEL, ODD, embed, encode, least_cosine
@@ -266,15 +267,14 @@ def test_a_model_that_does_not_convert_says_so_and_runs_on_torch(
         load_engine(Options(model, engine="openvino", long_text="truncate"), LOG)
 
 
-def test_where_there_is_no_room_for_it_torch_computes(
+def test_where_its_cache_cannot_be_written_to_torch_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "thoth").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     engine = load_engine(Options(MODEL), LOG)
-    assert isinstance(engine, object)
-    assert not isinstance(engine, OpenVinoEngine)
-    assert "there is no room for it" in caplog.text
+    assert isinstance(engine, SentenceTransformersEngine)
+    assert f"it cannot be written to {tmp_path / 'thoth' / 'models'}" in caplog.text
 
 
 def test_precisions_that_cannot_be_had_are_settings_errors(cache: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from embed_worker.engines.fake import hashed_vector
+from embed_worker.service import BULK_NICENESS
 from thoth_core import sockets
 from thoth_core.vectors import from_buffer
 from thoth_core.wire import Message, decode, encode
@@ -89,7 +90,7 @@ def room() -> Iterator[Room]:
 def test_it_loads_works_and_drains_and_knows_neither_chroma_nor_torch(room: Room) -> None:
     ready = room.begin()
     assert ready.body["model"]["name"] == "fake/8"
-    assert os.getpriority(os.PRIO_PROCESS, room.process.pid) == os.nice(0) + 5
+    assert os.getpriority(os.PRIO_PROCESS, room.process.pid) == os.nice(0) + BULK_NICENESS
     room.send("unit", "u1", 2, texts=["one text", 7], purpose="document")
     started, done = room.receive("started"), room.receive("done")
     assert (started.id, started.attempt, started.incarnation) == ("u1", 2, "w1")
