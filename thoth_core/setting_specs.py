@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from thoth_core.errors import InvalidInput
+from thoth_core.prices import BadPrice, read_prices
 
 
 class BadValue(ValueError):
-    """A value that a setting cannot have. The message is the rule, as "a whole number, 1 to 9"."""
+    """A value that a setting cannot have. The message is the rule, as "a whole number, 1 to 9".
+    ``meant`` is the value that was probably meant, if one is."""
+
+    def __init__(self, rule: str, meant: str = "") -> None:
+        super().__init__(rule)
+        self.meant = meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+#: OpenAI's own names for its models, and other ways in which people write where they are from.
+_OPENAI_MODEL = re.compile(r"(?:openai[/:])?(text-embedding-[a-z0-9-]+)", re.IGNORECASE)
 #: What templates and manuals write where a key belongs.
 _PLACEHOLDER = re.compile(
     r"your[-_ ].*|.*[-_ ]here|<.*>|\[.*\]|changeme|change[-_]me|todo|none|null|x{3,}"
@@ -109,6 +117,20 @@ def plain(text: str) -> str:
     return text
 
 
+def embedding_model(text: str) -> str:
+    match = _OPENAI_MODEL.fullmatch(text)
+    if match and text != (meant := f"openai/{match[1].lower()}"):
+        raise BadValue(f"{meant} for this model of OpenAI's", meant)
+    return plain(text)
+
+
+def prices(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(f"{model}={price}" for model, price in read_prices(text).items())
+    except BadPrice as problem:
+        raise BadValue(str(problem)) from problem
+
+
 def names(text: str) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(part for part in re.split(r"[,\s]+", text) if part))
     for name in found:
@@ -143,7 +165,7 @@ _OVERLAP = "50, or a tenth of a RAG_CHUNK_SIZE that is not above it"
 _DATA = "${WORKSPACE_DIR}/knowledge/vector_db, else the user data directory"
 
 SPECS: Sequence[Spec] = (
-    Spec("embedding_model", "RAG_EMBEDDING_MODEL", "all-MiniLM-L6-v2", plain),
+    Spec("embedding_model", "RAG_EMBEDDING_MODEL", "all-MiniLM-L6-v2", embedding_model),
     Spec(
         "embedding_batch_size",
         "RAG_EMBEDDING_BATCH_SIZE",
@@ -199,6 +221,14 @@ SPECS: Sequence[Spec] = (
     Spec("log_format", "THOTH_LOG_FORMAT", "text", choice("text", "json")),
     Spec("faults", "THOTH_FAULTS", "0", boolean),
     Spec("openai_base_url", "OPENAI_BASE_URL", "https://api.openai.com/v1", url),
+    Spec(
+        "openai_dimensions",
+        "THOTH_OPENAI_DIMENSIONS",
+        None,
+        whole(1, 4096),
+        "the model's own",
+    ),
+    Spec("prices", "THOTH_PRICES", "", prices, "those of the table"),
     Spec(
         "openai_key",
         "API_OPENAI_KEY",

@@ -88,6 +88,10 @@ class Settings:
     log_format: str
     faults: bool
     openai_base_url: str
+    #: Numbers in a vector of an OpenAI model; None: as many as the model gives by itself.
+    openai_dimensions: int | None
+    #: What :func:`thoth_core.prices.price_of` takes besides its own table.
+    prices: tuple[str, ...]
     #: Empty if there is none.
     openai_key: str = field(repr=False)
     embed_workers: int
@@ -274,6 +278,7 @@ def _build(
     values = {spec.field: spec.parse(spec.default) for spec in SPECS if spec.default is not None}
     values |= given
     values.setdefault("workspace_dir", None)
+    values.setdefault("openai_dimensions", None)
     if "vector_db_path" not in values:
         values["vector_db_path"] = _default_store(outer, environ)
     if "runtime_dir" not in values:
@@ -317,10 +322,11 @@ def _parse(spec: Spec, value: Value) -> Any:
         parsed = spec.parse(value.text)
     except BadValue as problem:
         shown = mask(value.text) if spec.secret else repr(value.text[:200])
+        better = problem.meant or spec.default
         raise SettingsError(
             f"{value.name} is {shown} (from {value.origin})",
             cause=f"it must be {problem}",
-            fix=f"set {value.name}={spec.default}" if spec.default else f"unset {value.name}",
+            fix=f"set {value.name}={better}" if better else f"unset {value.name}",
             setting=value.name,
             value=shown,
             origin=value.origin,

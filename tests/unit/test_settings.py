@@ -207,6 +207,10 @@ def test_names_in_files_that_nothing_reads_are_reported(
         ("THOTH_ENV_PASS", "A,B=C"),
         ("THOTH_EMBED_WORKERS", "0"),
         ("OPENAI_BASE_URL", "api.openai.com"),
+        ("THOTH_OPENAI_DIMENSIONS", "0"),
+        ("THOTH_OPENAI_DIMENSIONS", "4097"),
+        ("THOTH_PRICES", "my-model=cheap"),
+        ("THOTH_PRICES", "0.02"),
         ("RAG_EMBEDDING_MODEL", "a\nb"),
         ("THOTH_RUNTIME_DIR", "/tmp/" + "x" * 70),
     ],
@@ -281,6 +285,70 @@ def test_a_placeholder_is_no_key(tmp_path: Path, home: dict[str, str], key: str)
     assert Settings.load(cwd=tmp_path, environ=environ).openai_key == KEY
     del environ["OPENAI_API_KEY"]
     assert Settings.load(cwd=tmp_path, environ=environ).openai_key == ""
+
+
+#: As users of the older Thoth have it.
+OLDER_DOTENV = """\
+API_OPENAI_KEY=your_openai_api_key_here
+RAG_EMBEDDING_MODEL=openai/text-embedding-3-small
+RAG_EMBEDDING_BATCH_SIZE=100
+RAG_VECTOR_DB_PATH=${WORKSPACE_DIR}/knowledge/vector_db
+RAG_COLLECTION_NAME=thoth_knowledge
+RAG_CHUNK_SIZE=500
+RAG_CHUNK_OVERLAP=50
+RAG_CHUNK_ENCODING=cl100k_base
+RAG_QA_MODEL=openai/gpt-4o-mini
+RAG_QA_TEMPERATURE=0.2
+RAG_QA_MAX_TOKENS=2000
+RAG_RETRIEVAL_K=4
+"""
+
+
+def test_the_dotenv_of_the_older_thoth_is_read_as_it_stands(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    cwd = folder(tmp_path / "w", env=OLDER_DOTENV)
+    found = Settings.load(cwd=cwd, environ={**home, "WORKSPACE_DIR": str(tmp_path / "ws")})
+    assert found.openai_key == "" and found.origin("openai_key") == "default"
+    assert found.vector_db_path == tmp_path / "ws" / "knowledge" / "vector_db"
+    assert found.unread == ()
+    lines = OLDER_DOTENV.splitlines()
+    for number, line in enumerate(lines[1:], 2):
+        spec = BY_NAME[line.split("=")[0]]
+        assert found.origin(spec.field) == f"{cwd}/.env:{number}", line
+    assert found.embedding_model == "openai/text-embedding-3-small"
+    assert found.qa_model == "openai/gpt-4o-mini"
+    # Others than the defaults, so that one that is not read is seen.
+    other = OLDER_DOTENV.replace("500", "501").replace("=50\n", "=51\n").replace("100\n", "99\n")
+    other = other.replace("0.2\n", "0.3\n").replace("2000", "2001").replace("=4\n", "=5\n")
+    folder(cwd, env=other.replace("thoth_knowledge", "mine").replace("cl100k", "r50k"))
+    found = Settings.load(cwd=cwd, environ={**home, "WORKSPACE_DIR": str(tmp_path / "ws")})
+    assert (found.chunk_size, found.chunk_overlap, found.embedding_batch_size) == (501, 51, 99)
+    assert (found.qa_temperature, found.qa_max_tokens, found.retrieval_k) == (0.3, 2001, 5)
+    assert (found.collection_name, found.chunk_encoding) == ("mine", "r50k_base")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["text-embedding-3-small", "openai:text-embedding-3-small", "OpenAI/Text-Embedding-3-Small"],
+)
+def test_a_name_of_openais_alone_is_told_what_it_is_here(
+    tmp_path: Path, home: dict[str, str], written: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(cwd=tmp_path, environ={**home, "RAG_EMBEDDING_MODEL": written})
+    assert "must be openai/text-embedding-3-small" in caught.value.cause
+    assert caught.value.fix == "set RAG_EMBEDDING_MODEL=openai/text-embedding-3-small"
+
+
+def test_dimensions_and_prices(tmp_path: Path, home: dict[str, str]) -> None:
+    found = Settings.load(cwd=tmp_path, environ=home)
+    assert (found.openai_dimensions, found.prices) == (None, ())
+    given = {"THOTH_OPENAI_DIMENSIONS": "256", "THOTH_PRICES": "my-model=$0.05, gpt-4o = 1 / 2.5"}
+    found = Settings.load(cwd=tmp_path, environ={**home, **given})
+    assert (found.openai_dimensions, found.prices) == (256, ("my-model=0.05", "gpt-4o=1/2.5"))
+    back = Settings.from_wire(json.loads(json.dumps(found.to_wire())))
+    assert (back.openai_dimensions, back.prices) == (256, found.prices)
 
 
 def test_a_real_key_is_no_placeholder() -> None:

@@ -34,6 +34,7 @@ SERVICE_FIELDS = (
     "queue_mb",
     "faults",
     "embed_workers",
+    "openai_dimensions",
 )
 
 
