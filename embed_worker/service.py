@@ -18,6 +18,7 @@ from embed_worker.careful import embed_carefully
 from embed_worker.engines import load_engine
 from embed_worker.engines.base import Embedded, Engine, Options
 from embed_worker.kept import KeptVectors
+from embed_worker.latest_store import LatestStore
 from embed_worker.query_vectors import QueryVectors
 from thoth_core.errors import Cancelled, ProtocolError, ThothError
 from thoth_core.vectors import to_buffer
@@ -89,6 +90,7 @@ class EmbedService:
         self._engine = engine
         self._kept = kept if kept is not None else KeptVectors()
         self._timer = timer
+        self._latest_store = LatestStore()
         self._waiting: deque[Message] = deque()
         self._running: Message | None = None
         self._cancelled = False
@@ -117,7 +119,9 @@ class EmbedService:
     def _take(self, message: Message) -> None:
         if message.incarnation not in ("", self._channel.incarnation):
             self._channel.log.warning("dropped a %s for %s", message.kind, message.incarnation)
-        elif message.kind == "unit":
+            return
+        self._latest_store.heard(message)
+        if message.kind == "unit":
             self._waiting.append(message)
         elif message.kind == "release":
             for unit in _list(message.body.get("units")):
@@ -143,10 +147,14 @@ class EmbedService:
                 continue
             unit, attempt = pair
             again = self._kept.again(unit, attempt, str(store.get("incarnation", "")))
-            if again is None:
-                self._channel.send(Message("missing", unit, attempt))
-            else:
-                self._channel.send_to_store(str(store.get("endpoint", "")), again)
+            try:
+                if again is not None:
+                    self._channel.send_to_store(str(store.get("endpoint", "")), again)
+                    continue
+            except ThothError as problem:
+                # Too large, and never sent before. Its next attempt says so to who asked.
+                self._channel.log.warning("unit %s cannot be sent: %s", unit, problem)
+            self._channel.send(Message("missing", unit, attempt))
 
     # -- a unit -------------------------------------------------------------------------------
 
@@ -200,8 +208,9 @@ class EmbedService:
         if indices:
             message = for_store(unit, store, texts, indices, vectors)
             size = _size(message)
-            # Raises if the message is too large for the wire; then nothing was handed over.
-            self._channel.send_to_store(str(store.get("endpoint", "")), message)
+            if self._latest_store.is_at(store):
+                # Raises if the message is too large for the wire; then nothing was handed over.
+                self._channel.send_to_store(str(store.get("endpoint", "")), message)
             for dropped in self._kept.put(message, size):
                 self._channel.log.warning("the vectors of unit %s are kept no longer", dropped)
         self._channel.send(Message("handed", unit.id, unit.attempt, body=report | {"bytes": size}))

@@ -6,9 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from embed_worker.kept import KeptVectors
+from embed_worker.latest_store import LatestStore
 from embed_worker.service import for_store
 from tests.simulation.processes import SIGSEGV, Process
-from tests.simulation.world import identity
+from tests.simulation.world import Violation, identity
 from thoth_core.errors import Cancelled, ServiceUnavailable, WorkerRaised
 from thoth_core.supervisor.slots import Slot
 from thoth_core.wire import Buffer, Message, error_message
@@ -33,6 +34,9 @@ class EmbedProcess(Process):
         #: What came while a unit runs; it is looked at between two steps.
         self._inbox: deque[Message] = deque()
         self._cancelled = False
+        self._latest_store = LatestStore()
+        #: The store that its one line leads to.
+        self._line: bytes | None = None
 
     @property
     def busy(self) -> bool:
@@ -63,6 +67,7 @@ class EmbedProcess(Process):
     def _read(self) -> None:
         while self._inbox:
             message = self._inbox.popleft()
+            self._latest_store.heard(message)
             if message.kind == "unit":
                 self._waiting.append(message)
             elif message.kind == "release":
@@ -157,7 +162,8 @@ class EmbedProcess(Process):
                     message.incarnation,
                     body={**message.body, "texts": [texts[i] for i in rows]},
                 )
-            self._to_store(message)
+            if self._latest_store.is_at(store):
+                self._to_store(message)
             self.kept.put(message, 100 * len(rows))
             if self.stab("between store and supervisor"):
                 return
@@ -165,6 +171,15 @@ class EmbedProcess(Process):
 
     def _to_store(self, message: Message) -> None:
         store = self.world.store(message.incarnation)
+        leads_to = store.identity if store is not None else None
+        if self._line != leads_to:
+            # What still waits on the line to another is lost, and a new one is not there at once.
+            lost = self.world.network.close(self.identity, self._line)
+            if lost and self._line in self.world.processes:
+                # Nobody would ask for them again.
+                raise Violation(f"{lost} messages for a living store are dropped for a dead one's")
+            self.world.network.hold(self.identity, leads_to, self.world.random.uniform(0, 0.1))
+        self._line = leads_to
         if store is None:
             # Nobody listens at a dead store's socket.
             return

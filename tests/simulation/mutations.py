@@ -22,8 +22,8 @@ PACKAGE = "thoth_core.supervisor"
 
 @dataclass(frozen=True)
 class Mutation:
-    """In the function ``where`` (``module:name`` or ``module:Class.name``) ``old``, which stands
-    there once, becomes ``new``."""
+    """In the function ``where`` (``module:name`` or ``module:Class.name``, a module of the
+    supervisor if no package is named) ``old``, which stands there once, becomes ``new``."""
 
     name: str
     where: str
@@ -56,7 +56,7 @@ class Mutation:
 
 def _function(where: str) -> FunctionType:
     module, _, path = where.partition(":")
-    found: Any = import_module(f"{PACKAGE}.{module}")
+    found: Any = import_module(module if "." in module else f"{PACKAGE}.{module}")
     for name in path.split("."):
         found = (
             inspect.getattr_static(found, name) if inspect.isclass(found) else getattr(found, name)
@@ -176,6 +176,13 @@ MUTATIONS = [
         "unit.store != board.store.incarnation",
         "False",
         0,
+    ),
+    Mutation(
+        "a worker goes back to the store that is gone",
+        "embed_worker.latest_store:LatestStore.is_at",
+        'store.get("endpoint") == self._endpoint',
+        "True",
+        6,
     ),
     Mutation(
         "the store's answer that overtakes the worker's is dropped",

@@ -79,6 +79,14 @@ class Network:
         """When the last frame on this link arrives."""
         return self._last.get(link, 0.0)
 
+    def close(self, sender: Any, receiver: Any) -> int:
+        """The sender closed this link: what has not arrived is lost. How much that is."""
+        lost = [f for f in self._flying[sender] if f.link == (sender, receiver) and not f.done]
+        for frame in lost:
+            frame.done = True
+        self._world.tally["fault: message lost with its line"] += len(lost)
+        return len(lost)
+
     def cut(self, sender: Any) -> None:
         """The sender died: the end of what it sent may never have left it."""
         flying = [f for f in self._flying.pop(sender, []) if not f.done]

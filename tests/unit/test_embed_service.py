@@ -281,6 +281,25 @@ def test_a_resend_is_obeyed_while_a_unit_runs() -> None:
     assert seen == [2]
 
 
+def test_after_a_resend_nothing_more_goes_to_the_store_before_it() -> None:
+    """It is dead, and a line to its socket would cost what waits for its successor."""
+    channel = MemoryChannel(_upsert("u1", ["a"]), _upsert("u2", list("abcdef")), _upsert("u3", "z"))
+    new = {"endpoint": "/run/store-2", "incarnation": "store-2"}
+    resend = Message("resend", body={"units": [["u1", 2]], "store": new})
+    channel.at_step[2] = lambda: channel.inbox.append(resend)
+    channel.when_idle.append(
+        Message("resend", body={"units": [["u2", 2], ["u3", 2]], "store": new})
+    )
+    _run(channel)
+    assert [(path, m.id, m.attempt) for path, m in channel.stored] == [
+        ("/run/store-1", "u1", 1),
+        ("/run/store-2", "u1", 2),
+        ("/run/store-2", "u2", 2),
+        ("/run/store-2", "u3", 2),
+    ]
+    assert channel.kinds("u2") == channel.kinds("u3") == ["started", "handed"]
+
+
 def test_drain_finishes_what_was_received() -> None:
     channel = MemoryChannel(_unit("u1", ["a"]), _unit("u2", ["b"]))
     channel.stopping = "drain"
