@@ -13,23 +13,28 @@ from cli.output import Output, Progress
 from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY, InvalidInput
 
 if TYPE_CHECKING:
-    from thoth_core import IngestProgress, IngestReport, Thoth
+    from thoth_core import DryRunReport, IngestProgress, IngestReport, Thoth
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what would be embedded, and what that would cost."
+)
 @click.option("--events", is_flag=True, help="One JSON event a line while it goes on.")
 @common
 @collection_option
 @click.pass_obj
-def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
+def ingest(options: Options, paths: tuple[str, ...], dry_run: bool, events: bool) -> int:
     """Read, chunk and store files and folders; what has not changed is skipped.
 
     PATH is a file, a folder, or - for a text on standard input. Exits with 3 if some files
-    failed; the report names them.
+    failed; the report names them. With --dry-run nothing is embedded or stored.
     """
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("- stands alone: standard input is one text")
+    from thoth_core import IngestReport
+
     output = options.output
     if events:
         output.json = True
@@ -53,15 +58,19 @@ def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
                 at.files_done, at.files, f"{at.chunks_done:,} of {at.chunks:,} chunks read so far"
             )
 
+    report: IngestReport | DryRunReport
     with options.thoth() as thoth:
         try:
             if paths == ("-",):
-                report = _standard_input(thoth, options.collection, tell)
+                report = _standard_input(thoth, options.collection, tell, dry_run=dry_run)
+            elif dry_run:
+                report = thoth.ingest(paths, options.collection, tell, dry_run=True)
             else:
                 report = thoth.ingest(paths, options.collection, tell)
         except KeyboardInterrupt:
             progress.end()
-            output.note("what is stored stays; the same command goes on where this one stopped")
+            if not dry_run:
+                output.note("what is stored stays; the same command goes on where this one stopped")
             raise
         finally:
             progress.end()
@@ -69,14 +78,22 @@ def ingest(options: Options, paths: tuple[str, ...], events: bool) -> int:
         output.event({"event": "done"} | report.to_dict())
     elif output.json:
         output.document(report.to_dict())
-    else:
+    elif isinstance(report, IngestReport):
         _say(output, report)
+    else:
+        from cli.dry_run import say
+
+        say(output, report)
     return exit_code(report)
 
 
 def _standard_input(
-    thoth: Thoth, collection: str | None, tell: Callable[[IngestProgress], None]
-) -> IngestReport:
+    thoth: Thoth,
+    collection: str | None,
+    tell: Callable[[IngestProgress], None],
+    *,
+    dry_run: bool,
+) -> IngestReport | DryRunReport:
     from thoth_core import IngestReport
     from thoth_core.documents.decoding import decode
 
@@ -84,10 +101,12 @@ def _standard_input(
         text = decode(sys.stdin.buffer.read())
     except InvalidInput as error:
         return IngestReport(failed=[("-", error)])
+    if dry_run:
+        return thoth.ingest_text(text, "-", collection, tell, dry_run=True)
     return thoth.ingest_text(text, "-", collection, tell)
 
 
-def exit_code(report: IngestReport) -> int:
+def exit_code(report: IngestReport | DryRunReport) -> int:
     """0 if all went well, 3 if a part did, 1 if nothing did."""
     if not report.failed:
         return 0

@@ -18,6 +18,7 @@ from store_worker.calls import (
     text_of,
     whole,
 )
+from store_worker.calls_look_up import look_up
 from store_worker.calls_reembed import reembed_page
 from store_worker.calls_snapshot import SNAPSHOT_READS
 from store_worker.index_files import size
@@ -149,6 +150,7 @@ READS: Mapping[str, Callable[[Store, Body, Buffers], Answer]] = {
     "collections": collections,
     "stats": stats,
     "documents": documents,
+    "look_up": look_up,
     "reembed_page": reembed_page,
     **SNAPSHOT_READS,
 }

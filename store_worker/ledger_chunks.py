@@ -7,12 +7,14 @@ order in which frames arrive does not matter.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from store_worker.ledger import Ledger
 from store_worker.ledger_collections import Collection
-from store_worker.ledger_queries import select_bound
+from store_worker.ledger_errors import translated
+from store_worker.ledger_queries import padded_parts, select_bound
 
 _TOMBSTONES = "SELECT id, number FROM tombstones WHERE collection = ? AND id IN ({keys})"
 
@@ -231,6 +233,24 @@ def computed(
         if found is not None:
             return found[0], found[1]
     return None
+
+
+def embedded(ledger: Ledger, models: Sequence[str], hashes: Sequence[str]) -> set[str]:
+    """Those of the texts with these ``hashes`` that :func:`computed` has a vector of, by one of
+    ``models`` (identities)."""
+    found: set[str] = set()
+    with translated(ledger.path):
+        for table in ("chunks", "staged"):
+            for part in padded_parts(hashes):
+                sql = (
+                    f"SELECT text_hash FROM {table} WHERE computed = 1"
+                    f" AND text_hash IN ({','.join('?' * len(part))})"
+                    " AND collection IN (SELECT id FROM collections WHERE model IN"
+                    " (SELECT value FROM json_each(?)))"
+                )
+                rows = ledger.db.execute(sql, (*part, json.dumps(list(models))))
+                found.update(text_hash for (text_hash,) in rows)
+    return found
 
 
 def _late(old: _Kept | None, number: int, replaced: bool) -> bool:

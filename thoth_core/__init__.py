@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from thoth_core.client.results import (
         AddReport,
         Collection,
+        DryRunReport,
         ExportReport,
         Hit,
         ImportReport,
@@ -101,6 +102,7 @@ _ERRORS = (
 _RESULTS = (
     "AddReport",
     "Collection",
+    "DryRunReport",
     "ExportReport",
     "Hit",
     "ImportReport",
@@ -133,6 +135,7 @@ __all__ = [
     "CollectionNotFound",
     "Conflict",
     "DeadlineExceeded",
+    "DryRunReport",
     "EmbeddingManager",
     "ExportDamaged",
     "ExportReport",

@@ -15,6 +15,9 @@ AS_OF = "2025-01-01"
 #: ``prices_of`` where the price is one that ``THOTH_PRICES`` gives.
 SETTING = "THOTH_PRICES"
 
+#: What counts the tokens of OpenAI's models that embed.
+EMBEDDING_ENCODING = "cl100k_base"
+
 _MILLION = Decimal(1_000_000)
 _PROVIDER = "openai/"
 _ENTRY = re.compile(
@@ -79,7 +82,7 @@ def price_of(model: str, prices: Iterable[str] = ()) -> Price | None:
     if name in given:
         return given[name]
     # The table is OpenAI's: a local model that happens to have such a name costs nothing.
-    return TABLE.get(name) if model.startswith(_PROVIDER) else None
+    return TABLE.get(name) if is_paid(model) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,25 @@ class Cost:
 
     def __str__(self) -> str:
         text = f"{self.tokens:,} token{'' if self.tokens == 1 else 's'}"
+        return text if self.usd is None else f"{text}, {self.price}"
+
+    @property
+    def price(self) -> str:
+        """The price for people, and where it is from; empty if it is not known."""
         if self.usd is None:
-            return text
+            return ""
         old = f"prices of {self.prices_of}, which may be old"
-        return f"{text}, {dollars(self.usd)} ({SETTING if self.prices_of == SETTING else old})"
+        return f"{dollars(self.usd)} ({SETTING if self.prices_of == SETTING else old})"
+
+
+def is_paid(model: str) -> bool:
+    """Whether the model runs with a provider, who may want money for it."""
+    return model.startswith(_PROVIDER)
+
+
+def encoding_of(model: str) -> str | None:
+    """The encoding that counts what ``model`` embeds; None for a model whose own is not known."""
+    return EMBEDDING_ENCODING if is_paid(model) else None
 
 
 def cost_of(model: str, given: int, made: int = 0, prices: Iterable[str] = ()) -> Cost:
@@ -112,6 +130,14 @@ def cost_of(model: str, given: int, made: int = 0, prices: Iterable[str] = ()) -
         return Cost(given + made, None, None)
     usd = (given * price.given + made * (price.made or 0)) / _MILLION
     return Cost(given + made, usd, price.of)
+
+
+def cost_words(model: str, cost: Cost) -> str:
+    """The price for people, or why there is none."""
+    if cost.usd is None and not is_paid(model):
+        return "nothing to pay: a local model"
+    name = _plain(model)
+    return cost.price or f"not known for {model}; to have it: {SETTING}={name}=<dollars a million>"
 
 
 def dollars(usd: Decimal) -> str:

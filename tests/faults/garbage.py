@@ -15,13 +15,13 @@ KINDS = {
     "front": [
         *("hello", "embed", "add", "query", "upsert", "search", "get", "delete", "count"),
         *("collections", "create_collection", "rename_collection", "delete_collection"),
-        *("stats", "documents", "begin_ingest", "replace_document", "ping", "cancel"),
+        *("stats", "documents", "look_up", "begin_ingest", "replace_document", "ping", "cancel"),
         *("begin_reembed", "reembed_page", "finish_reembed", "abort_reembed", "compact"),
     ],
     "control": ["ping", "status", "hello"],
     "back": ["hello", "state", "ready", "failed", "beat", "started", "done", "handed", "result"],
     "store": [
-        *("upsert", "search", "have", "get", "delete", "count", "remember", "stats"),
+        *("upsert", "search", "have", "get", "delete", "count", "remember", "stats", "look_up"),
         *("begin_reembed", "reembed_page", "finish_reembed", "abort_reembed", "compact"),
     ],
 }

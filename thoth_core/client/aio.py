@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, overload
 
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
@@ -15,6 +15,7 @@ from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
     Collection,
+    DryRunReport,
     ExportReport,
     Hit,
     ImportReport,
@@ -29,7 +30,6 @@ from thoth_core.client.results import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from thoth_core.client.ingest import Ingest
     from thoth_core.client.transfer import OnChunks
     from thoth_core.vectors import Vectors
 
@@ -247,18 +247,69 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.compact`."""
         return await self._do(self._calls.compact(), deadline)
 
+    @overload
+    async def ingest(
+        self,
+        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[False] = ...,
+        deadline: float | None = ...,
+    ) -> IngestReport: ...
+
+    @overload
+    async def ingest(
+        self,
+        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[True],
+        deadline: float | None = ...,
+    ) -> DryRunReport: ...
+
     async def ingest(
         self,
         paths: Iterable[str | PathLike[str]] | str | PathLike[str],
         collection: str | None = None,
         on_progress: OnProgress | None = None,
         *,
+        dry_run: bool = False,
         deadline: float | None = None,
-    ) -> IngestReport:
+    ) -> IngestReport | DryRunReport:
         """As :meth:`Thoth.ingest`; reading and chunking happen in a thread. ``on_progress`` is
         called in the event loop."""
-        work = self._ingest(collection, on_progress)
-        return await self._aside(work, lambda: work.files(paths, checked_deadline(deadline)))
+        end, told = checked_deadline(deadline), _in_loop_files(on_progress)
+        if dry_run:
+            dry = self._dry_run(collection, told)
+            return await self._aside(dry, lambda: dry.dry_files(paths, end))
+        work = self._ingest(collection, told)
+        return await self._aside(work, lambda: work.files(paths, end))
+
+    @overload
+    async def ingest_text(
+        self,
+        text: str,
+        source: str = ...,
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[False] = ...,
+        deadline: float | None = ...,
+    ) -> IngestReport: ...
+
+    @overload
+    async def ingest_text(
+        self,
+        text: str,
+        source: str = ...,
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[True],
+        deadline: float | None = ...,
+    ) -> DryRunReport: ...
 
     async def ingest_text(
         self,
@@ -267,23 +318,16 @@ class AsyncThoth(Client):
         collection: str | None = None,
         on_progress: OnProgress | None = None,
         *,
+        dry_run: bool = False,
         deadline: float | None = None,
-    ) -> IngestReport:
+    ) -> IngestReport | DryRunReport:
         """As :meth:`ingest` for a text at hand that is to be known as ``source``."""
-        work = self._ingest(collection, on_progress)
-        return await self._aside(work, lambda: work.text(text, source, checked_deadline(deadline)))
-
-    def _ingest(self, collection: str | None, on_progress: OnProgress | None) -> Ingest:
-        from thoth_core.client.ingest import Ingest
-
-        loop = asyncio.get_running_loop()
-
-        def tell(progress: IngestProgress) -> None:
-            if on_progress is not None:
-                loop.call_soon_threadsafe(on_progress, progress)
-
-        told = tell if on_progress is not None else None
-        return Ingest(self._connection, self._calls, self._settings, collection, told)
+        end, told = checked_deadline(deadline), _in_loop_files(on_progress)
+        if dry_run:
+            dry = self._dry_run(collection, told)
+            return await self._aside(dry, lambda: dry.dry_text(text, source, end))
+        work = self._ingest(collection, told)
+        return await self._aside(work, lambda: work.text(text, source, end))
 
     async def export(
         self,
@@ -372,3 +416,20 @@ def _in_loop(on_progress: OnChunks | None) -> OnChunks | None:
 
 def _posted(loop: asyncio.AbstractEventLoop, tell: OnChunks, done: int, total: int) -> None:
     loop.call_soon_threadsafe(tell, done, total)
+
+
+def _in_loop_files(
+    on_progress: Callable[[IngestProgress], None] | None,
+) -> Callable[[IngestProgress], None] | None:
+    if on_progress is None:
+        return None
+    loop, tell = asyncio.get_running_loop(), on_progress
+    return lambda progress: _posted_files(loop, tell, progress)
+
+
+def _posted_files(
+    loop: asyncio.AbstractEventLoop,
+    tell: Callable[[IngestProgress], None],
+    progress: IngestProgress,
+) -> None:
+    loop.call_soon_threadsafe(tell, progress)

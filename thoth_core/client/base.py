@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thoth_core import __version__
 from thoth_core.client.calls import Calls
@@ -18,7 +18,14 @@ from thoth_core.plain_values import shown
 from thoth_core.settings import DEFAULT, Settings
 from thoth_core.wire import Message
 
+if TYPE_CHECKING:
+    from thoth_core.client.dry_run import DryRun
+    from thoth_core.client.ingest import Ingest
+    from thoth_core.client.results import IngestProgress
+
 log = logging.getLogger("thoth.client")
+
+OnFiles = Callable[["IngestProgress"], None]
 
 #: A deadline of so many seconds (30 years) or more is none.
 _NEVER = 1e9
@@ -74,6 +81,17 @@ class Client:
 
         own = self._settings
         return Calls(own.collection_name, own.max_text_chars, own.retrieval_k, named(model))
+
+    def _ingest(self, collection: str | None, on_progress: OnFiles | None) -> Ingest:
+        # Imported here: reading and cutting files is no concern of a query.
+        from thoth_core.client.ingest import Ingest
+
+        return Ingest(self._connection, self._calls, self._settings, collection, on_progress)
+
+    def _dry_run(self, collection: str | None, on_progress: OnFiles | None) -> DryRun:
+        from thoth_core.client.dry_run import DryRun
+
+        return DryRun(self._connection, self._calls, self._settings, collection, on_progress)
 
     def _status(self) -> dict[str, Any]:
         return control(self._settings, "status")

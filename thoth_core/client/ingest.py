@@ -161,8 +161,7 @@ class Ingest:
         size, overlap = self._settings.chunk_size, self._settings.chunk_overlap
         state = state_hash(document.content_hash, size, overlap, encoding.name)
         if isinstance(known, dict) and known.get("content_hash") == state:
-            self._report.unchanged += 1
-            self._finished += 1
+            self._unchanged(known)
             return
         chunks = chunk(
             document.text,
@@ -183,6 +182,10 @@ class Ingest:
             self._pack.put(file, id, piece, document.title)
             if self._pack.full:
                 self._send_pack()
+
+    def _unchanged(self, known: dict[str, Any]) -> None:
+        self._report.unchanged += 1
+        self._finished += 1
 
     # ---- storing
 
@@ -250,25 +253,28 @@ class Ingest:
         )
 
         def recorded(taken: bool) -> None:
-            self._finished += 1
-            if file.failed is not None:
-                self._failed(file.source, file.failed)
-                return
-            if not taken:
-                # A run that began later has read and stored it.
-                self._report.unchanged += 1
-                return
-            self._report.chunks += len(file.ids)
-            if file.known:
-                self._report.changed += 1
-            else:
-                self._report.new += 1
+            self._recorded(file, taken)
 
         def refused(error: ThothError) -> None:
             self._finished += 1
             self._failed(file.source, error)
 
         self._submit("record", plan, recorded, refused)
+
+    def _recorded(self, file: File, taken: bool) -> None:
+        self._finished += 1
+        if file.failed is not None:
+            self._failed(file.source, file.failed)
+            return
+        if not taken:
+            # A run that began later has read and stored it.
+            self._report.unchanged += 1
+            return
+        self._report.chunks += len(file.ids)
+        if file.known:
+            self._report.changed += 1
+        else:
+            self._report.new += 1
 
     def _failed(self, source: str, error: ThothError) -> None:
         self._report.failed.append((source, error))

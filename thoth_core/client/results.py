@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.errors import ThothError
+from thoth_core.prices import Cost
 
 if TYPE_CHECKING:
     from thoth_core.vectors import Vectors
@@ -150,6 +151,59 @@ class IngestReport:
             "reused": self.reused,
             "windowed": self.windowed,
             "tokens": self.tokens,
+            "notes": [{"source": source, "note": note} for source, note in self.notes],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunReport:
+    """What an ingest would do. ``new``, ``changed``, ``unchanged``, ``failed``, ``notes`` and
+    ``chunks`` as in :class:`IngestReport`.
+
+    Of the chunks of new and changed files ``stored`` have a vector of ``model`` in the store
+    already, under whatever id; ``repeated`` have the text of another one, with which it is embedded
+    once; and ``to_embed`` are left. ``tokens`` is the sum over all of these, ``tokens_to_embed``
+    over the last, counted with ``encoding``: for a model of OpenAI's its own, for others the one of
+    ``RAG_CHUNK_ENCODING``, which is near. ``cost`` is what they would cost."""
+
+    collection: str
+    model: str
+    new: int
+    changed: int
+    unchanged: int
+    failed: list[tuple[str, ThothError]]
+    notes: list[tuple[str, str]]
+    chunks: int
+    unchanged_chunks: int
+    stored: int
+    repeated: int
+    to_embed: int
+    tokens: int
+    tokens_to_embed: int
+    encoding: str
+    cost: Cost
+
+    def to_dict(self) -> dict[str, Any]:
+        """The documented JSON form, without its ``schema_version``."""
+        return {
+            "dry_run": True,
+            "collection": self.collection,
+            "model": self.model,
+            "files": {
+                "new": self.new,
+                "changed": self.changed,
+                "unchanged": self.unchanged,
+                "failed": [{"source": s, "reason": reason_of(e)} for s, e in self.failed],
+            },
+            "chunks": self.chunks,
+            "unchanged_chunks": self.unchanged_chunks,
+            "stored": self.stored,
+            "repeated": self.repeated,
+            "to_embed": self.to_embed,
+            "tokens": self.tokens,
+            "tokens_to_embed": self.tokens_to_embed,
+            "encoding": self.encoding,
+            "cost": self.cost.to_dict(),
             "notes": [{"source": source, "note": note} for source, note in self.notes],
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
@@ -14,6 +14,7 @@ from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
     Collection,
+    DryRunReport,
     ExportReport,
     Hit,
     ImportReport,
@@ -28,7 +29,6 @@ from thoth_core.client.results import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from thoth_core.client.ingest import Ingest
     from thoth_core.client.transfer import OnChunks
     from thoth_core.vectors import Vectors
 
@@ -265,22 +265,72 @@ class Thoth(Client):
         ``ledger`` and ``index`` with bytes ``before`` and ``after``, or the ``problem`` of one."""
         return self._do(self._calls.compact(), deadline)
 
+    @overload
+    def ingest(
+        self,
+        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[False] = ...,
+        deadline: float | None = ...,
+    ) -> IngestReport: ...
+
+    @overload
+    def ingest(
+        self,
+        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[True],
+        deadline: float | None = ...,
+    ) -> DryRunReport: ...
+
     def ingest(
         self,
         paths: Iterable[str | PathLike[str]] | str | PathLike[str],
         collection: str | None = None,
         on_progress: OnProgress | None = None,
         *,
+        dry_run: bool = False,
         deadline: float | None = None,
-    ) -> IngestReport:
+    ) -> IngestReport | DryRunReport:
         """Read, chunk and store files and folders; what has not changed is skipped.
 
         The ``source`` of a file is its absolute path, so that it is the same file from whatever
         folder it is named. Files that fail are named in the report, and the others are done.
-        ``on_progress`` is called in this thread.
+        ``on_progress`` is called in this thread. With ``dry_run`` nothing is embedded or written:
+        the report says what would be, and what it would cost.
         """
-        work = self._ingest(collection, on_progress)
-        return work.files(paths, checked_deadline(deadline))
+        end = checked_deadline(deadline)
+        if dry_run:
+            return self._dry_run(collection, on_progress).dry_files(paths, end)
+        return self._ingest(collection, on_progress).files(paths, end)
+
+    @overload
+    def ingest_text(
+        self,
+        text: str,
+        source: str = ...,
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[False] = ...,
+        deadline: float | None = ...,
+    ) -> IngestReport: ...
+
+    @overload
+    def ingest_text(
+        self,
+        text: str,
+        source: str = ...,
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        dry_run: Literal[True],
+        deadline: float | None = ...,
+    ) -> DryRunReport: ...
 
     def ingest_text(
         self,
@@ -289,17 +339,14 @@ class Thoth(Client):
         collection: str | None = None,
         on_progress: OnProgress | None = None,
         *,
+        dry_run: bool = False,
         deadline: float | None = None,
-    ) -> IngestReport:
+    ) -> IngestReport | DryRunReport:
         """As :meth:`ingest` for a text at hand that is to be known as ``source``."""
-        work = self._ingest(collection, on_progress)
-        return work.text(text, source, checked_deadline(deadline))
-
-    def _ingest(self, collection: str | None, on_progress: OnProgress | None) -> Ingest:
-        # Imported here: reading and cutting files is no concern of a query.
-        from thoth_core.client.ingest import Ingest
-
-        return Ingest(self._connection, self._calls, self._settings, collection, on_progress)
+        end = checked_deadline(deadline)
+        if dry_run:
+            return self._dry_run(collection, on_progress).dry_text(text, source, end)
+        return self._ingest(collection, on_progress).text(text, source, end)
 
     def export(
         self,

@@ -18,6 +18,8 @@ def begin(board: Board, request: Request) -> None:
     if request.kind == "begin_reembed":
         if model is not None:
             board.ask(request, request.kind, {**request.body, "model": model})
+    elif request.kind == "look_up":
+        board.ask(request, request.kind, {**request.body, **_model_meant(board, request)})
     elif request.kind in READS | WRITES:
         board.ask(request, request.kind, dict(request.body), request.buffers)
     elif model is None and (request.kind != "embed" or request.left == 0):
@@ -62,6 +64,16 @@ def with_reason(mismatch: ThothError | None, problem: ThothError) -> ThothError 
     told.cause = f"the collection's model is not to be had by its name: {problem.message}"
     told.fix = f"RAG_EMBEDDING_MODEL=/the/path/to/it if it is in a folder; or: {told.fix}"
     return told
+
+
+def _model_meant(board: Board, request: Request) -> dict[str, object]:
+    """Which model an ``add`` with this body would have, as far as is known without asking for it:
+    its workers are not started for that."""
+    wanted = request.asked_model
+    team = board.team_there(wanted)
+    identity = None if team is None else team.model
+    name = wanted if team is None else team.shown_name
+    return {"model": name, "identity": identity, "asked": bool(wanted)}
 
 
 def _look_up(board: Board, request: Request) -> None:

@@ -113,13 +113,17 @@ class Board:
         """The team that is asked for by this name, made if there is none; the service's own for ""
         and for what that calls itself. What others call themselves says nothing: one in a folder
         may have the name of another model."""
+        team = self.team_there(name)
+        if team is None:
+            team = self.teams[name] = Team(name)
+        return team
+
+    def team_there(self, name: str) -> Team | None:
+        """As :meth:`team`; None if there is none, and none is made."""
         if not name or self.own.is_called(name):
             return self.own
-        for team in self.teams.values():
-            if plain_name(team.name) == plain_name(name):
-                return team
-        team = self.teams[name] = Team(name)
-        return team
+        called = (t for t in self.teams.values() if plain_name(t.name) == plain_name(name))
+        return next(called, None)
 
     def team_of(self, model: Mapping[str, Any]) -> Team | None:
         """The team whose model has this identity; None if none is known to."""

@@ -24,6 +24,7 @@ READS = frozenset(
         "collections",
         "stats",
         "documents",
+        "look_up",
         "snapshot_open",
         "snapshot_page",
         "snapshot_documents",
@@ -33,8 +34,11 @@ READS = frozenset(
         "compact",
     }
 )
-#: Those of them that nobody waits for: an export reads on and on, and so does a new generation.
-BULK_READS = frozenset({"snapshot_page", "snapshot_documents", "reembed_page", "compact"})
+#: Those of them that nobody waits for: an export reads on and on, and so does a new generation, or
+#: an ingest that is only to be counted.
+BULK_READS = frozenset(
+    {"snapshot_page", "snapshot_documents", "reembed_page", "compact", "look_up"}
+)
 WRITES = frozenset(
     {
         "upsert",

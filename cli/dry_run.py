@@ -1,0 +1,41 @@
+"""``thoth ingest --dry-run``: what it says to people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.output import Output
+from thoth_core.prices import cost_words
+
+if TYPE_CHECKING:
+    from thoth_core import DryRunReport
+
+
+def say(output: Output, report: DryRunReport) -> None:
+    """A table on standard output; what is wrong with files, and what is odd, on standard error."""
+    from thoth_core.client.results import reason_of
+
+    for source, note in report.notes:
+        output.note(f"note: {source}: {note}")
+    for source, error in report.failed:
+        output.warn(f"failed: {source}: {reason_of(error)}")
+    repeated = f", {report.repeated:,} of a text that is there twice" if report.repeated else ""
+    old = f"; {report.unchanged_chunks:,} in unchanged files" if report.unchanged_chunks else ""
+    rows = [
+        ("collection", report.collection),
+        ("model", report.model),
+        (
+            "files",
+            f"{report.new:,} new, {report.changed:,} changed, {report.unchanged:,} unchanged, "
+            f"{len(report.failed):,} failed",
+        ),
+        ("chunks", f"{report.chunks:,} in new and changed files{old}"),
+        ("stored already", f"{report.stored:,}, with a vector of this model{repeated}"),
+        ("to embed", f"{report.to_embed:,} chunks of {report.tokens_to_embed:,} tokens"),
+        ("tokens", f"{report.tokens:,} in all these chunks, counted with {report.encoding}"),
+        ("price", cost_words(report.model, report.cost)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        output.line(f"{name:<{width}}  {value}")
+    output.note("nothing was embedded or stored: this was a dry run")

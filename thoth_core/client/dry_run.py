@@ -1,0 +1,131 @@
+"""What an ingest would do and cost, found out without doing it.
+
+It reads, cuts and compares as the ingest does, by the same code; where that would store, this only
+asks which texts the store has vectors of. Nothing is written, and no model is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from thoth_core import validation
+from thoth_core.client.ingest import Ingest, StrPath
+from thoth_core.client.packs import File, Pack
+from thoth_core.client.requests import Plan, Request, single
+from thoth_core.client.results import AddReport, DryRunReport, IngestReport
+from thoth_core.encoding import TextEncoding, load_encoding
+from thoth_core.ids import text_hash
+from thoth_core.prices import cost_of, encoding_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The answer to a look-up: the model, and the positions of the texts that have its vector."""
+
+    model: str
+    embedded: frozenset[int]
+
+
+class DryRun(Ingest):
+    """One dry run; used once."""
+
+    def dry_files(self, paths: Iterable[StrPath] | StrPath, deadline: float | None) -> DryRunReport:
+        """What :meth:`files` would do."""
+        return self._made(self.files(paths, deadline))
+
+    def dry_text(self, text: str, source: str, deadline: float | None) -> DryRunReport:
+        """What :meth:`text` would do."""
+        return self._made(self.text(text, source, deadline))
+
+    def _made(self, report: IngestReport) -> DryRunReport:
+        prices = self._settings.prices
+        return DryRunReport(
+            collection=self._collection,
+            model=self._model,
+            new=report.new,
+            changed=report.changed,
+            unchanged=report.unchanged,
+            failed=report.failed,
+            notes=report.notes,
+            chunks=report.chunks,
+            unchanged_chunks=self._unchanged_chunks,
+            stored=self._embedded,
+            repeated=self._repeated,
+            to_embed=report.embedded,
+            tokens=self._tokens,
+            tokens_to_embed=report.tokens,
+            encoding=self._counter.name,
+            cost=cost_of(self._model, report.tokens, prices=prices),
+        )
+
+    # ---- in place of what an ingest does
+
+    def _known(self, sources: list[str]) -> dict[str, Any]:
+        # First, because what the service says is wrong concerns all files; and for the model.
+        found: list[_Found] = []
+        self._submit("look up", self._look_up([]), found.append)
+        while not found:
+            self._wait()
+        self._model = found[0].model
+        self._counter: TextEncoding = load_encoding(
+            encoding_of(self._model) or self._settings.chunk_encoding
+        )
+        self._tokens = self._unchanged_chunks = self._embedded = self._repeated = 0
+        #: Digests of the texts that are to be embedded: each is, once.
+        self._wanted: set[bytes] = set()
+        return super()._known(sources)
+
+    def _unchanged(self, known: dict[str, Any]) -> None:
+        super()._unchanged(known)
+        self._unchanged_chunks += int(known.get("chunks") or 0)
+
+    def _begun(self) -> int:
+        return 0
+
+    def _send_pack(self) -> None:
+        pack, self._pack = self._pack, Pack()
+        if not len(pack):
+            return
+        self._make_room("look up", 4)
+        refused = validation.check_texts(pack.texts, self._settings.max_text_chars)
+        bad = {index for index, _ in refused}
+        good = [i for i in range(len(pack)) if i not in bad]
+        self._packs.append(pack)
+
+        def looked_up(found: _Found) -> None:
+            for place, position in enumerate(good):
+                self._count(pack.texts[position], embedded=place in found.embedded)
+            report = AddReport(pack.ids)
+            report.failed = list(refused)
+            self._close_pack(pack, pack.accepted(report))
+
+        hashes = [text_hash(pack.texts[i]) for i in good]
+        self._submit("look up", self._look_up(hashes), looked_up)
+
+    def _count(self, text: str, *, embedded: bool) -> None:
+        tokens = self._counter.count(text)
+        self._tokens += tokens
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if embedded:
+            self._embedded += 1
+        elif digest in self._wanted:
+            self._repeated += 1
+        else:
+            self._wanted.add(digest)
+            self._report.embedded += 1
+            self._report.tokens += tokens
+
+    def _record(self, file: File) -> None:
+        self._recorded(file, True)
+
+    def _look_up(self, hashes: Sequence[str]) -> Plan[_Found]:
+        body = {"collection": self._collection, "hashes": hashes, **self._calls.asked_model}
+        return single(
+            Request("look_up", body),
+            lambda m: _Found(
+                str(m.body.get("model") or ""), frozenset(m.body.get("embedded") or ())
+            ),
+        )
