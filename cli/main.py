@@ -16,6 +16,7 @@ from cli.run import run
 COMMANDS = {
     "ingest": ("cli.ingest", "ingest", "Read, chunk and store files and folders."),
     "query": ("cli.query", "query", "Find the chunks nearest to a text."),
+    "ask": ("cli.ask", "ask", "Have a question answered from what is stored, with citations."),
     "embed": ("cli.embed", "embed", "Turn texts into vectors."),
     "collections": ("cli.collections", "collections", "List, create, rename, reembed, delete."),
     "stats": ("cli.stats", "stats", "How much is stored."),

@@ -11,7 +11,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from thoth_core.errors import StorageError, ThothError
@@ -53,6 +53,16 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of the result."""
         self._result(text)
+
+    def piece(self, text: str) -> None:
+        """A part of a line of the result, out at once."""
+        try:
+            text.encode(self.out.encoding or "utf-8")
+        except UnicodeEncodeError:
+            encoding = self.out.encoding or "ascii"
+            text = text.encode(encoding, "replace").decode(encoding)
+        self._guarded(lambda: self.out.write(text))
+        self.flush()
 
     def document(self, content: Mapping[str, Any]) -> None:
         """The result as JSON."""
@@ -116,11 +126,14 @@ class Output:
         self._result(None)
 
     def _result(self, text: str | None) -> None:
+        if text is None:
+            self._guarded(self.out.flush)
+        else:
+            self._guarded(lambda: _write(self.out, text))
+
+    def _guarded(self, write: Callable[[], object]) -> None:
         try:
-            if text is None:
-                self.out.flush()
-            else:
-                _write(self.out, text)
+            write()
         except BrokenPipeError as problem:
             raise ReaderGone from problem
         except OSError as problem:

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thoth_core.asking.results import Answer, Citation
     from thoth_core.client.aio import AsyncThoth
     from thoth_core.client.embeddings import EmbeddingManager
     from thoth_core.client.rescue_report import RescuedCollection, RescueReport
@@ -118,6 +119,8 @@ _HOME = {
     "AsyncThoth": "thoth_core.client.aio",
     "EmbeddingManager": "thoth_core.client.embeddings",
     "Settings": "thoth_core.settings",
+    "Answer": "thoth_core.asking.results",
+    "Citation": "thoth_core.asking.results",
     **dict.fromkeys(_RESULTS, "thoth_core.client.results"),
     "RescueReport": "thoth_core.client.rescue_report",
     "RescuedCollection": "thoth_core.client.rescue_report",
@@ -127,9 +130,11 @@ _HOME = {
 __all__ = [
     "AddReport",
     "AlreadyRunning",
+    "Answer",
     "AsyncThoth",
     "AuthenticationFailed",
     "Cancelled",
+    "Citation",
     "Collection",
     "CollectionExists",
     "CollectionNotFound",

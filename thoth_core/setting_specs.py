@@ -155,6 +155,15 @@ def device(text: str) -> str:
     return text.lower()
 
 
+def score_or_auto(text: str) -> float | str:
+    if text.lower() == "auto":
+        return "auto"
+    try:
+        return number(-1, 1)(text)
+    except BadValue:
+        raise BadValue("auto, or a number from -1 to 1") from None
+
+
 def url(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
         raise BadValue("an address that begins with https:// or http://")
@@ -181,6 +190,9 @@ SPECS: Sequence[Spec] = (
     Spec("qa_model", "RAG_QA_MODEL", "openai/gpt-4o-mini", plain),
     Spec("qa_temperature", "RAG_QA_TEMPERATURE", "0.2", number(0, 2)),
     Spec("qa_max_tokens", "RAG_QA_MAX_TOKENS", "2000", whole(1, 1_000_000)),
+    # Tokens of the question, the passages and the answer.
+    Spec("ask_context", "THOTH_ASK_CONTEXT", "16384", whole(512, 10_000_000)),
+    Spec("ask_threshold", "THOTH_ASK_THRESHOLD", "auto", score_or_auto),
     Spec("retrieval_k", "RAG_RETRIEVAL_K", "4", whole(1, 10_000)),
     Spec("workspace_dir", "WORKSPACE_DIR", None, plain, "not set", path=True),
     Spec(

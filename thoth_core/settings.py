@@ -59,6 +59,10 @@ class Settings:
     qa_model: str
     qa_temperature: float
     qa_max_tokens: int
+    #: Tokens of a prompt and its answer together.
+    ask_context: int
+    #: The score below which the best passage is not near enough to ask about, or "auto".
+    ask_threshold: float | str
     retrieval_k: int
     workspace_dir: Path | None
     runtime_dir: Path

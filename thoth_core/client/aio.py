@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, overloa
 
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
+from thoth_core.client.in_loop import in_loop
 from thoth_core.client.requests import Plan
 from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
@@ -30,6 +31,7 @@ from thoth_core.client.results import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from thoth_core.asking.results import Answer
     from thoth_core.client.transfer import OnChunks
     from thoth_core.vectors import Vectors
 
@@ -146,6 +148,30 @@ class AsyncThoth(Client):
         plan = self._calls.query(texts, k, where, where_document, include, collection)
         return await self._do(plan, deadline)
 
+    async def ask(
+        self,
+        question: str,
+        k: int | None = None,
+        where: Where = None,
+        collection: str | None = None,
+        model: str | None = None,
+        always_ask: bool = False,
+        on_token: Callable[[str], None] | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Answer:
+        """As :meth:`Thoth.ask`. ``on_token`` is called in the event loop; cancelling the call
+        closes the connection to the chat server."""
+        from thoth_core.client.asking import Ask
+
+        work = Ask(
+            self._connection, self._calls, self._settings, in_loop(on_token), in_loop(self._note)
+        )
+        end = checked_deadline(deadline)
+        return await self._aside(
+            work, lambda: work.run(question, k, where, collection, model, always_ask, end)
+        )
+
     async def search(
         self,
         vector: npt.ArrayLike,
@@ -220,7 +246,7 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.reembed`. ``on_progress`` is called in the event loop."""
         from thoth_core.client.reembed import Reembed
 
-        work = Reembed(self._connection, self._calls_for(model), _in_loop(on_progress))
+        work = Reembed(self._connection, self._calls_for(model), in_loop(on_progress))
         return await self._aside(
             work, lambda: work.run(collection, model, checked_deadline(deadline))
         )
@@ -280,7 +306,7 @@ class AsyncThoth(Client):
     ) -> IngestReport | DryRunReport:
         """As :meth:`Thoth.ingest`; reading and chunking happen in a thread. ``on_progress`` is
         called in the event loop."""
-        end, told = checked_deadline(deadline), _in_loop_files(on_progress)
+        end, told = checked_deadline(deadline), in_loop(on_progress)
         if dry_run:
             dry = self._dry_run(collection, told)
             return await self._aside(dry, lambda: dry.dry_files(paths, end))
@@ -322,7 +348,7 @@ class AsyncThoth(Client):
         deadline: float | None = None,
     ) -> IngestReport | DryRunReport:
         """As :meth:`ingest` for a text at hand that is to be known as ``source``."""
-        end, told = checked_deadline(deadline), _in_loop_files(on_progress)
+        end, told = checked_deadline(deadline), in_loop(on_progress)
         if dry_run:
             dry = self._dry_run(collection, told)
             return await self._aside(dry, lambda: dry.dry_text(text, source, end))
@@ -340,7 +366,7 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.export`. ``on_progress`` is called in the event loop."""
         from thoth_core.client.exporting import Export
 
-        work = Export(self._connection, _in_loop(on_progress))
+        work = Export(self._connection, in_loop(on_progress))
         return await self._aside(
             work, lambda: work.run(path, collections, checked_deadline(deadline))
         )
@@ -357,7 +383,7 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.import_`. ``on_progress`` is called in the event loop."""
         from thoth_core.client.importing import Import
 
-        work = Import(self._connection, self._calls, _in_loop(on_progress))
+        work = Import(self._connection, self._calls, in_loop(on_progress))
         return await self._aside(
             work, lambda: work.run(path, collections, as_name, checked_deadline(deadline))
         )
@@ -375,7 +401,7 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.rescue`. ``on_progress`` is called in the event loop."""
         from thoth_core.client.rescue import Rescue
 
-        work = Rescue(self._connection, self._calls_for(model), _in_loop(on_progress))
+        work = Rescue(self._connection, self._calls_for(model), in_loop(on_progress))
         return await self._aside(
             work, lambda: work.run(path, collections, as_name, model, checked_deadline(deadline))
         )
@@ -405,31 +431,3 @@ class AsyncThoth(Client):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def _in_loop(on_progress: OnChunks | None) -> OnChunks | None:
-    if on_progress is None:
-        return None
-    loop, tell = asyncio.get_running_loop(), on_progress
-    return lambda done, total: _posted(loop, tell, done, total)
-
-
-def _posted(loop: asyncio.AbstractEventLoop, tell: OnChunks, done: int, total: int) -> None:
-    loop.call_soon_threadsafe(tell, done, total)
-
-
-def _in_loop_files(
-    on_progress: Callable[[IngestProgress], None] | None,
-) -> Callable[[IngestProgress], None] | None:
-    if on_progress is None:
-        return None
-    loop, tell = asyncio.get_running_loop(), on_progress
-    return lambda progress: _posted_files(loop, tell, progress)
-
-
-def _posted_files(
-    loop: asyncio.AbstractEventLoop,
-    tell: Callable[[IngestProgress], None],
-    progress: IngestProgress,
-) -> None:
-    loop.call_soon_threadsafe(tell, progress)

@@ -58,7 +58,8 @@ class Client:
         self._calls = Calls(
             own.collection_name, own.max_text_chars, own.retrieval_k, _asked_model(own)
         )
-        starter = _starter(own, on_event or log.info) if autostart else None
+        self._note: Callable[[str], Any] = on_event or log.info
+        starter = _starter(own, self._note) if autostart else None
         self._connection = Connection(own, starter, version=__version__)
 
     @property

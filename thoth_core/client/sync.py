@@ -29,6 +29,7 @@ from thoth_core.client.results import (
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from thoth_core.asking.results import Answer
     from thoth_core.client.transfer import OnChunks
     from thoth_core.vectors import Vectors
 
@@ -152,6 +153,34 @@ class Thoth(Client):
         and ``.partial``: the hits of all, none at those indices."""
         plan = self._calls.query(texts, k, where, where_document, include, collection)
         return self._do(plan, deadline)
+
+    def ask(
+        self,
+        question: str,
+        k: int | None = None,
+        where: Where = None,
+        collection: str | None = None,
+        model: str | None = None,
+        always_ask: bool = False,
+        on_token: Callable[[str], None] | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Answer:
+        """An answer that a chat model (``model``, or ``RAG_QA_MODEL`` at ``OPENAI_BASE_URL``)
+        writes from the ``k`` chunks nearest to ``question``, with citations resolved. ``on_token``
+        is called in this thread with each piece as it comes.
+
+        No model is asked when nothing is near enough, unless ``always_ask``: see
+        :class:`Answer`. Raises what :meth:`query` does, and :class:`AuthenticationFailed`,
+        :class:`QuotaExceeded`, :class:`ModelNotFound`, :class:`MissingDependency`, and
+        :class:`ServiceUnavailable` where no chat server answers.
+        """
+        from thoth_core.client.asking import Ask
+
+        work = Ask(self._connection, self._calls, self._settings, on_token, self._note)
+        return work.run(
+            question, k, where, collection, model, always_ask, checked_deadline(deadline)
+        )
 
     def search(
         self,
