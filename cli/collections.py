@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from cli.confirm import confirm
+from cli.cost import say_cost
 from cli.options import Options, common
 from cli.output import Progress
 
@@ -103,7 +102,8 @@ def reembed(options: Options, name: str, model: str | None, abort: bool) -> None
         finally:
             progress.end()
     if output.json:
-        output.document({"model": model, **asdict(report)})
+        output.document({"model": model, **report.to_dict()})
+        say_cost(output, report.cost)
         return
     if report.already:
         output.line(f"{name}: is of {model} already")
@@ -112,6 +112,7 @@ def reembed(options: Options, name: str, model: str | None, abort: bool) -> None
         f"{name}: {report.chunks} chunks are of {model} now"
         f" ({report.embedded} embedded, {report.reused} reused)"
     )
+    say_cost(output, report.cost)
     usual, asked = options.settings().embedding_model, named(model)
     if usual != asked:
         output.note(f"RAG_EMBEDDING_MODEL is {usual} still: set it to {asked}")

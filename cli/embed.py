@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.cost import say_cost
 from cli.options import Options, common
 from thoth_core.errors import EXIT_PARTLY, InvalidInput
+
+if TYPE_CHECKING:
+    from thoth_core.prices import Cost
 
 
 @click.command()
@@ -38,9 +42,10 @@ def embed(options: Options, texts: tuple[str, ...], npy: Path | None) -> int:
         if not given:
             options.output.note("there is no text on standard input")
     refused: InvalidInput | None = None
+    costs: list[Cost] = []
     with options.thoth() as thoth:
         try:
-            vectors = thoth.embed(given)
+            vectors = thoth.embed(given, on_cost=costs.append)
         except InvalidInput as error:
             if error.partial is None or len(set(error.indices)) == len(given):
                 raise
@@ -63,6 +68,7 @@ def embed(options: Options, texts: tuple[str, ...], npy: Path | None) -> int:
                 "file": None if npy is None else str(npy),
                 "vectors": rows,
                 "errors": errors,
+                "cost": costs[0].to_dict(),
             }
         )
     elif npy is None:
@@ -72,6 +78,7 @@ def embed(options: Options, texts: tuple[str, ...], npy: Path | None) -> int:
         output.note(f"{len(given)} vectors of {vectors.shape[1]} numbers written to {npy}")
     for entry in errors:
         output.warn(f"refused: text {entry['index']}: {entry['message']}")
+    say_cost(output, costs[0])
     return EXIT_PARTLY if bad else 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.cost import say_cost
 from cli.options import Options, collection_option, common
 from cli.output import Output, Progress
 from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY, InvalidInput
@@ -74,6 +75,8 @@ def ingest(options: Options, paths: tuple[str, ...], dry_run: bool, events: bool
             raise
         finally:
             progress.end()
+    if isinstance(report, IngestReport):
+        say_cost(output, report.cost)
     if events:
         output.event({"event": "done"} | report.to_dict())
     elif output.json:

@@ -99,6 +99,11 @@ class Output:
         for name, text in (("cause", told.cause), ("fix", told.fix)):
             if text:
                 self.warn(f"{name}: {text}")
+        cost = told.details.get("cost")
+        if cost is not None and cost.get("usd") is not None:
+            from thoth_core.prices import Cost
+
+            self.warn(f"used before that: {Cost.from_dict(cost)}")
         if self.verbosity >= 2:
             self.warn("".join(traceback.format_exception(error)))
         if self.json:
@@ -108,7 +113,7 @@ class Output:
                 "cause": told.cause,
                 "fix": told.fix,
             }
-            self.document({"error": shown})
+            self.document({"error": shown} | ({} if cost is None else {"cost": cost}))
 
     def _told(self, error: BaseException) -> ThothError:
         if isinstance(error, ThothError):

@@ -37,10 +37,10 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
     try:
         code = command.main(given, prog_name=name, standalone_mode=False, obj=options)
         options.output.flush()
-    except click.exceptions.Abort:
-        code = _interrupted(options)
-    except KeyboardInterrupt:
-        code = _interrupted(options)
+    except click.exceptions.Abort as abort:
+        code = _interrupted(options, abort.__cause__)
+    except KeyboardInterrupt as interrupt:
+        code = _interrupted(options, interrupt)
     except click.exceptions.Exit as end:
         code = end.exit_code
     except click.ClickException as problem:
@@ -79,10 +79,12 @@ def _usage(options: Options, problem: click.ClickException, name: str) -> int:
     return _failed(options, error, EXIT_USAGE)
 
 
-def _interrupted(options: Options) -> int:
+def _interrupted(options: Options, interrupt: BaseException | None) -> int:
     # A second Ctrl-C while we clean up ends us without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     options.output.warn("interrupted")
+    for note in getattr(interrupt, "__notes__", ()):
+        options.output.note(note)
     return EXIT_INTERRUPTED
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 #: When :data:`TABLE` was written. Providers change their prices; this one may be old.
 AS_OF = "2025-01-01"
@@ -99,6 +100,12 @@ class Cost:
         usd = None if self.usd is None else float(self.usd)
         return {"tokens": self.tokens, "usd": usd, "prices_of": self.prices_of}
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Cost:
+        """What :meth:`to_dict` wrote."""
+        usd = told.get("usd")
+        return cls(told["tokens"], None if usd is None else Decimal(repr(usd)), told["prices_of"])
+
     def __str__(self) -> str:
         text = f"{self.tokens:,} token{'' if self.tokens == 1 else 's'}"
         return text if self.usd is None else f"{text}, {self.price}"
@@ -110,6 +117,10 @@ class Cost:
             return ""
         old = f"prices of {self.prices_of}, which may be old"
         return f"{dollars(self.usd)} ({SETTING if self.prices_of == SETTING else old})"
+
+
+#: The cost where nothing was asked of any model.
+NOTHING = Cost(0, None, None)
 
 
 def is_paid(model: str) -> bool:

@@ -255,6 +255,7 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
             "reused": 0,
             "windowed": 0,
             "tokens": 1,
+            "cost": {"tokens": 1, "usd": None, "prices_of": None},
             "notes": [],
         }
         code, out, err = thoth("ingest", str(tmp_path), "/nowhere/b.txt")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, overloa
 
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
+from thoth_core.client.greeting import model_of
 from thoth_core.client.in_loop import in_loop
 from thoth_core.client.requests import Plan
 from thoth_core.client.rescue_report import RescueReport
@@ -27,6 +28,8 @@ from thoth_core.client.results import (
     Rows,
     UpsertReport,
 )
+from thoth_core.client.used import Used, put_cost
+from thoth_core.prices import Cost
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,19 +60,34 @@ class AsyncThoth(Client):
         """The name of the model that the service runs."""
         if self._connection.greeting is None:
             await self._do(ping(), None)
-        return self._model_in(self._connection.greeting)
+        return model_of(self._settings, self._connection.greeting)
 
     async def dimension(self) -> int:
         """The length of the model's vectors."""
         return await self._do(self._calls.dimension(), None)
 
-    async def embed(self, texts: Iterable[str], *, deadline: float | None = None) -> Vectors:
+    async def embed(
+        self,
+        texts: Iterable[str],
+        *,
+        on_cost: Callable[[Cost], None] | None = None,
+        deadline: float | None = None,
+    ) -> Vectors:
         """Vectors of ``texts``: float32, shape (n, dimension), each of unit length.
 
         Raises :class:`InvalidInput` or :class:`PoisonInput` if some are refused, with ``.indices``
-        and ``.partial``: the rows of all texts, NaN at those indices.
+        and ``.partial``: the rows of all texts, NaN at those indices. ``on_cost`` is told what was
+        used when the call ends; if that is by an error, its ``details["cost"]`` says it too.
         """
-        return await self._do(self._calls.embed(texts), deadline)
+        used = Used()
+        try:
+            return await self._do(self._calls.embed(texts, used=used), deadline)
+        except BaseException as problem:
+            put_cost(problem, self._cost(used))
+            raise
+        finally:
+            if on_cost is not None:
+                on_cost(self._cost(used))
 
     async def embed_documents(
         self, texts: Iterable[str], *, deadline: float | None = None
@@ -246,7 +264,8 @@ class AsyncThoth(Client):
         """As :meth:`Thoth.reembed`. ``on_progress`` is called in the event loop."""
         from thoth_core.client.reembed import Reembed
 
-        work = Reembed(self._connection, self._calls_for(model), in_loop(on_progress))
+        own = self._settings
+        work = Reembed(self._connection, self._calls_for(model), in_loop(on_progress), own.prices)
         return await self._aside(
             work, lambda: work.run(collection, model, checked_deadline(deadline))
         )

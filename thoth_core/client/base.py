@@ -11,17 +11,19 @@ from thoth_core import __version__
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.control import control
-from thoth_core.client.greeting import Greeting
+from thoth_core.client.greeting import asked_model, model_of
 from thoth_core.client.requests import Plan, Request, single
 from thoth_core.errors import InvalidInput, SettingsError
 from thoth_core.plain_values import shown
-from thoth_core.settings import DEFAULT, Settings
+from thoth_core.settings import Settings
 from thoth_core.wire import Message
 
 if TYPE_CHECKING:
     from thoth_core.client.dry_run import DryRun
     from thoth_core.client.ingest import Ingest
     from thoth_core.client.results import IngestProgress
+    from thoth_core.client.used import Used
+    from thoth_core.prices import Cost
 
 log = logging.getLogger("thoth.client")
 
@@ -56,7 +58,7 @@ class Client:
             )
         own = self._settings
         self._calls = Calls(
-            own.collection_name, own.max_text_chars, own.retrieval_k, _asked_model(own)
+            own.collection_name, own.max_text_chars, own.retrieval_k, asked_model(own)
         )
         self._note: Callable[[str], Any] = on_event or log.info
         starter = _starter(own, self._note) if autostart else None
@@ -94,23 +96,17 @@ class Client:
 
         return DryRun(self._connection, self._calls, self._settings, collection, on_progress)
 
+    def _cost(self, used: Used) -> Cost:
+        model = model_of(self._settings, self._connection.greeting)
+        return used.cost(model, self._settings.prices)
+
     def _status(self) -> dict[str, Any]:
         return control(self._settings, "status")
-
-    def _model_in(self, greeting: Greeting | None) -> str:
-        running = greeting.model if greeting is not None else ""
-        return _asked_model(self._settings) or running or self._settings.embedding_model
 
     def __del__(self) -> None:
         # The constructor may have failed, or the interpreter may be ending.
         with contextlib.suppress(Exception):
             self._connection.abandon()
-
-
-def _asked_model(settings: Settings) -> str:
-    # Who set a model must never get another one's vectors; who set none takes the service's own,
-    # or the collection's.
-    return "" if settings.origin("embedding_model") == DEFAULT else settings.embedding_model
 
 
 def _starter(settings: Settings, tell: Callable[[str], None]) -> Callable[[], None]:

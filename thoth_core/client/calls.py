@@ -35,6 +35,7 @@ from thoth_core.client.results import (
     Metadata,
     UpsertReport,
 )
+from thoth_core.client.used import Used
 from thoth_core.errors import InvalidInput, ProtocolError
 from thoth_core.wire import Message
 
@@ -62,9 +63,12 @@ class Calls(HouseCalls):
 
     # ---- vectors out
 
-    def embed(self, texts: Iterable[str], purpose: str = "document") -> Plan[Vectors]:
+    def embed(
+        self, texts: Iterable[str], purpose: str = "document", used: Used | None = None
+    ) -> Plan[Vectors]:
         """float32 (n, dimension). The combined value raises what was refused, with ``indices`` and
-        ``partial``."""
+        ``partial``. ``used`` is told the tokens."""
+        used = used or Used()
         texts = listed("texts", texts)
         refused, good = self._sift(texts)
         from thoth_core.client.collected import Collected
@@ -77,12 +81,13 @@ class Calls(HouseCalls):
                 places = good[cut]
                 some = [texts[i] for i in places]
                 body = {"texts": some, "purpose": purpose, **self._asked}
-                yield Request("embed", body, on_part=rows.taker(places))
+                yield Request("embed", body, on_part=rows.taker(places, used.note))
             if not cuts:
                 # Nothing to embed; the answer still tells the dimension of the empty result.
                 yield Request("embed", {"texts": [], "purpose": purpose, **self._asked})
 
         def combine(answers: list[Message]) -> Vectors:
+            used.whole(answers)
             errors = list(refused)
             for answer, cut in zip(answers, cuts, strict=False):
                 errors += errors_in(answer, good[cut])
@@ -119,9 +124,12 @@ class Calls(HouseCalls):
         collection: str | None,
         on_progress: Callable[[int, int], None] | None = None,
         stage: int | None = None,
+        used: Used | None = None,
     ) -> Plan[AddReport]:
         """Store texts; those that are refused do not keep the others out. What is wrong with no
-        text in particular (no key, a worker that cannot be kept running) is raised."""
+        text in particular (no key, a worker that cannot be kept running) is raised. ``used`` is
+        told the tokens."""
+        used = used or Used()
         name = self._name(collection)
         texts = listed("texts", texts)
         refused, good = self._sift(texts)
@@ -135,8 +143,16 @@ class Calls(HouseCalls):
         sizes = list(splitting.row_sizes(*picked(good, whole, texts, columns)))
         cuts = splitting.runs(sizes)
 
+        def progress(place: int) -> Callable[[int, int, int], None]:
+            def tell(done: int, total: int, tokens: int) -> None:
+                used.note(place, tokens)
+                if on_progress is not None:
+                    on_progress(done, total)
+
+            return tell
+
         def requests() -> Iterator[Request]:
-            for cut in cuts:
+            for place, cut in enumerate(cuts):
                 some_ids, some_texts, some_metadatas = picked(good[cut], whole, texts, columns)
                 body: dict[str, Any] = {"collection": name, "ids": some_ids, "texts": some_texts}
                 body |= self._asked
@@ -144,10 +160,12 @@ class Calls(HouseCalls):
                     body["stage"] = stage
                 if any(some_metadatas):
                     body["metadatas"] = some_metadatas
-                yield Request("add", body, on_progress=on_progress)
+                yield Request("add", body, on_progress=progress(place))
 
         def combine(answers: list[Message]) -> AddReport:
+            used.whole(answers)
             report = AddReport(whole)
+            report.model = used.model
             report.failed = list(refused)
             for answer, cut in zip(answers, cuts, strict=True):
                 places = good[cut]

@@ -19,11 +19,19 @@ class Collected:
         self._array: Vectors | None = None
         self._there = np.zeros(count, bool)
 
-    def taker(self, places: Sequence[int]) -> Callable[[Message], None]:
-        """The ``on_part`` of the request whose texts stand at ``places`` of the call."""
-        return lambda part: self._take(places, part)
+    def taker(
+        self, places: Sequence[int], note: Callable[[int, object], None]
+    ) -> Callable[[Message], None]:
+        """The ``on_part`` of the request whose texts stand at ``places`` of the call. ``note`` is
+        told the tokens of each part, and a number that is the part's own."""
 
-    def _take(self, places: Sequence[int], part: Message) -> None:
+        def take(part: Message) -> None:
+            where = self._take(places, part)
+            note(where[0] if where else -1, part.body.get("tokens"))
+
+        return take
+
+    def _take(self, places: Sequence[int], part: Message) -> list[int]:
         indices = part.body.get("indices")
         if not isinstance(indices, list) or len(part.buffers) != 1:
             raise ProtocolError("a part without indices or without its vectors")
@@ -39,6 +47,7 @@ class Collected:
         where = [places[i] for i in indices]
         self._array[where] = rows
         self._there[where] = True
+        return where
 
     def whole(self, dimension: int) -> Vectors:
         """float32 (n, dimension), NaN where no row came."""

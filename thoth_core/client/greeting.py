@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.client.requests import Request
+from thoth_core.settings import DEFAULT
 
 if TYPE_CHECKING:
     from thoth_core.settings import Settings
@@ -47,6 +48,19 @@ def read_greeting(body: Mapping[str, Any]) -> Greeting:
         settings=dict(settings) if isinstance(settings, Mapping) else {},
         differing=tuple(str(n) for n in differing) if isinstance(differing, list) else (),
     )
+
+
+def asked_model(settings: Settings) -> str:
+    """The model that these settings ask for; "" if they leave it to the service."""
+    # Who set a model must never get another one's vectors; who set none takes the service's own,
+    # or the collection's.
+    return "" if settings.origin("embedding_model") == DEFAULT else settings.embedding_model
+
+
+def model_of(settings: Settings, greeting: Greeting | None) -> str:
+    """The model that calls with these settings have, as far as is known before an answer."""
+    running = greeting.model if greeting is not None else ""
+    return asked_model(settings) or running or settings.embedding_model
 
 
 def warn_of_differences(greeting: Greeting, ours: str) -> None:

@@ -22,9 +22,11 @@ from thoth_core.chunking import chunk
 from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
+from thoth_core.client.greeting import model_of
 from thoth_core.client.packs import File, Pack, file_of, state_hash
 from thoth_core.client.requests import Plan
 from thoth_core.client.results import AddReport, IngestProgress, IngestReport
+from thoth_core.client.used import put_cost
 from thoth_core.documents.base import Document, read_document
 from thoth_core.documents.discover import Failed, Found, discover, printable
 from thoth_core.encoding import TextEncoding, load_encoding
@@ -37,6 +39,7 @@ from thoth_core.errors import (
     ThothError,
 )
 from thoth_core.plain_values import lone_surrogate, shown
+from thoth_core.prices import Cost, cost_of
 
 if TYPE_CHECKING:
     from thoth_core.settings import Settings
@@ -74,6 +77,8 @@ class Ingest:
         self._total = self._finished = self._read = self._stored = 0
         self._source = ""
         self._stage: int | None = None
+        #: What embeds, once it is known from an answer.
+        self._model = ""
 
     def cancel(self) -> None:
         """From any thread: end with :class:`Cancelled` as soon as may be."""
@@ -113,10 +118,20 @@ class Ingest:
         except BaseException as problem:
             for future in list(self._open):
                 future.cancel()
+            self._report.tokens += sum(pack.used.tokens for pack in self._packs)
+            put_cost(problem, self._priced())
             if isinstance(problem, ThothError):
                 problem.details["report"] = self._report.to_dict()
             raise
+        self._priced()
         return self._report
+
+    def _priced(self) -> Cost:
+        """The report with the cost of what was used so far."""
+        report = self._report
+        model = self._model or model_of(self._settings, self._connection.greeting)
+        report.cost = cost_of(model, report.tokens, prices=self._settings.prices)
+        return report.cost
 
     # ---- reading
 
@@ -216,6 +231,7 @@ class Ingest:
             self._collection,
             on_progress=progress,
             stage=self._begun(),
+            used=pack.used,
         )
         self._packs.append(pack)
         self._submit(
@@ -226,11 +242,13 @@ class Ingest:
         pack.done = max(pack.done, min(done, len(pack)))
 
     def _added(self, pack: Pack, report: AddReport) -> None:
+        self._model = report.model or self._model
         for name in ("embedded", "reused", "windowed", "tokens"):
             setattr(self._report, name, getattr(self._report, name) + getattr(report, name))
         self._close_pack(pack, pack.accepted(report))
 
     def _refused(self, pack: Pack, error: ThothError) -> None:
+        self._report.tokens += pack.used.tokens
         self._close_pack(pack, pack.refused(error))
 
     def _close_pack(self, pack: Pack, finished: list[File]) -> None:

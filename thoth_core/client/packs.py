@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from thoth_core.chunking import Chunk
 from thoth_core.client.results import AddReport, Metadata
 from thoth_core.client.splitting import text_size
+from thoth_core.client.used import Used
 from thoth_core.errors import ThothError
 from thoth_core.ids import chunk_id
 
@@ -49,6 +50,7 @@ class Pack:
     bytes: int = 0
     #: Rows that the service says are done, for the progress.
     done: int = 0
+    used: Used = field(default_factory=Used)
 
     def __len__(self) -> int:
         return len(self.ids)

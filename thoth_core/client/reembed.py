@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from thoth_core.client.connection import Connection
 from thoth_core.client.requests import Plan, Request, single
 from thoth_core.client.results import AddReport, ReembedReport
 from thoth_core.client.transfer import OnChunks, Pending, Transfer
+from thoth_core.client.used import Used, put_cost
 from thoth_core.errors import (
     Conflict,
     InvalidInput,
@@ -25,6 +27,7 @@ from thoth_core.errors import (
     ProtocolError,
     ThothError,
 )
+from thoth_core.prices import Cost, cost_of
 from thoth_core.wire import Message
 
 #: Pages that are being embedded at once.
@@ -52,12 +55,21 @@ class _Page:
 class Reembed(Transfer):
     """One call; used once. ``calls`` asks for the model that is wanted."""
 
-    def __init__(self, connection: Connection, calls: Calls, on_progress: OnChunks | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        calls: Calls,
+        on_progress: OnChunks | None,
+        prices: Sequence[str],
+    ) -> None:
         super().__init__(connection, on_progress)
         self._calls = calls
+        self._prices = prices
         self._generation = ""
+        #: What embeds, once an answer told it.
+        self._model = ""
         self._done = self._total = 0
-        self._under_way: deque[tuple[Pending[AddReport], _Page]] = deque()
+        self._under_way: deque[tuple[Pending[AddReport], _Page, Used]] = deque()
         #: Chunks that cannot be embedded, by id: their text, and why.
         self._refused: dict[str, tuple[str, ThothError]] = {}
         self._rounds: dict[str, int] = {}
@@ -78,13 +90,20 @@ class Reembed(Transfer):
             self._generation, self._total = str(begun["generation"]), report.chunks
             self._done = min(self._total, int(begun.get("stored") or 0))
             self._all(name, report)
-        except ModelNotRunning as problem:
-            if model is not None:
+        except BaseException as problem:
+            if isinstance(problem, ModelNotRunning) and model is not None:
                 problem.fix += f"; then {command(name, model)}"
-            raise
-        finally:
             self._drop_all()
+            report.tokens += sum(used.tokens for _, _, used in self._under_way)
+            put_cost(problem, self._priced(report))
+            raise
+        self._priced(report)
         return report
+
+    def _priced(self, report: ReembedReport) -> Cost:
+        asked = str(self._calls.asked_model.get("model", ""))
+        report.cost = cost_of(self._model or asked, report.tokens, prices=self._prices)
+        return report.cost
 
     def _all(self, name: str, report: ReembedReport) -> None:
         tries = 0
@@ -124,15 +143,16 @@ class Reembed(Transfer):
         self._settle(report)
 
     def _add(self, page: _Page) -> None:
-        plan = self._calls.add(page.texts, page.metadatas, page.ids, self._generation)
-        self._under_way.append((self._submit(plan), page))
+        used = Used()
+        plan = self._calls.add(page.texts, page.metadatas, page.ids, self._generation, used=used)
+        self._under_way.append((self._submit(plan), page, used))
 
     def _settle(self, report: ReembedReport) -> None:
         while self._under_way:
             self._added(report)
 
     def _added(self, report: ReembedReport) -> None:
-        pending, page = self._under_way.popleft()
+        pending, page, used = self._under_way[0]
         try:
             added = self._value(pending)
         except InvalidInput as problem:
@@ -143,6 +163,8 @@ class Reembed(Transfer):
                     fix="thoth collections",
                 ) from problem
             raise
+        self._under_way.popleft()
+        self._model = used.model or self._model
         for name in ("embedded", "reused", "windowed", "tokens"):
             setattr(report, name, getattr(report, name) + getattr(added, name))
         for index, error in added.failed:

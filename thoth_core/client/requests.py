@@ -20,6 +20,7 @@ class Request:
     """One wire request. Its id is made once and stays the same however often it is sent, so that
     the service can answer a repetition with the outcome it remembers.
 
+    ``on_progress`` is told items that are done, all of them, and tokens that were used.
     ``on_part`` and ``on_progress`` run in the connection's thread. They must be quick, and
     ``on_part`` must bear to be given the same part again: a request that is repeated after a
     lost connection starts from its beginning.
@@ -29,7 +30,7 @@ class Request:
     body: Mapping[str, Any] = field(default_factory=dict)
     buffers: tuple[Buffer, ...] = ()
     on_part: Callable[[Message], None] | None = None
-    on_progress: Callable[[int, int], None] | None = None
+    on_progress: Callable[[int, int, int], None] | None = None
     id: str = field(default_factory=new_request_id)
 
     def message(self, deadline: float | None, attempt: int = 0) -> Message:

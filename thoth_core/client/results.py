@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.errors import ThothError
-from thoth_core.prices import Cost
+from thoth_core.prices import NOTHING, Cost
 
 if TYPE_CHECKING:
     from thoth_core.vectors import Vectors
@@ -81,6 +81,8 @@ class AddReport(list[str]):
         self.superseded: list[int] = []
         self.windowed = 0
         self.tokens = 0
+        #: What embedded them; empty if there was nothing to ask the service.
+        self.model = ""
         self.failed: list[tuple[int, ThothError]] = []
 
 
@@ -120,7 +122,8 @@ class IngestReport:
     """What became of the files of an ingest. ``failed`` has (source, error) for each that was not
     taken in whole; ``unchanged`` counts besides what had not changed what another ingest, which
     began later, stored meanwhile; ``chunks`` counts those of new and changed files. ``notes`` has
-    (source, what to know of it) for files that were taken and may not be as meant."""
+    (source, what to know of it) for files that were taken and may not be as meant. ``cost`` is what
+    the tokens cost."""
 
     new: int = 0
     changed: int = 0
@@ -133,6 +136,7 @@ class IngestReport:
     reused: int = 0
     windowed: int = 0
     tokens: int = 0
+    cost: Cost = NOTHING
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,6 +155,7 @@ class IngestReport:
             "reused": self.reused,
             "windowed": self.windowed,
             "tokens": self.tokens,
+            "cost": self.cost.to_dict(),
             "notes": [{"source": source, "note": note} for source, note in self.notes],
         }
 
@@ -242,7 +247,7 @@ class ReembedReport:
     """What became of a collection that was embedded with another model. ``already``: it was of that
     model, and nothing was done. ``embedded`` and ``reused`` count what this call brought in, so
     that they are fewer than ``chunks`` after one that had ended before; ``removed`` counts chunks
-    that were deleted from the collection meanwhile."""
+    that were deleted from the collection meanwhile; ``cost`` is what the tokens cost."""
 
     collection: str
     chunks: int = 0
@@ -252,6 +257,12 @@ class ReembedReport:
     windowed: int = 0
     tokens: int = 0
     already: bool = False
+    cost: Cost = NOTHING
+
+    def to_dict(self) -> dict[str, Any]:
+        """The documented JSON form, without its ``schema_version``."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return plain | {"cost": self.cost.to_dict()}
 
 
 def reason_of(error: ThothError) -> str:

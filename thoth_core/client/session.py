@@ -336,7 +336,9 @@ class Session:
         elif message.kind == "progress":
             done, total = message.body.get("done"), message.body.get("total")
             if isinstance(done, int) and isinstance(total, int):
-                self._call_back(entry, entry.request.on_progress, done, total)
+                tokens = message.body.get("tokens")
+                tokens = tokens if isinstance(tokens, int) else 0
+                self._call_back(entry, entry.request.on_progress, done, total, tokens)
 
     def _call_back(self, entry: Entry[Job], callback: Callable[..., None] | None, *a: Any) -> None:
         error = None if callback is None else call_back(callback, *a)

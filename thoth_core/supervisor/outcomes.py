@@ -101,7 +101,8 @@ def unit_stored(board: Board, unit: Unit, message: Message) -> None:
     _close_unit(board, unit)
     if request.id in board.requests:
         done = request.total - request.left
-        progress = Message("progress", request.id, body={"done": done, "total": request.total})
+        body = {"done": done, "total": request.total, "tokens": request.tokens}
+        progress = Message("progress", request.id, body=body)
         board.out.append(ToClient(request.client, progress))
 
 

@@ -177,6 +177,7 @@ class Request:
             "superseded": sorted(self.superseded),
             "windowed": self.windowed,
             "tokens": self.tokens,
+            "model": self.team.shown_name,
             "errors": [list(pair) for pair in sorted(self.errors, key=lambda p: p[0])],
         }
 
