@@ -95,6 +95,20 @@ def test_a_changed_file_and_a_copy_cost_what_is_new_in_them(thoth: Thoth, tmp_pa
     same(said.to_dict(), report.to_dict())
 
 
+def test_what_is_there_many_times_is_embedded_once(
+    thoth: Thoth, running: RealService, tmp_path: Path
+) -> None:
+    folder = notes(tmp_path / "docs", 2)
+    for n in range(400):
+        # Beside its copies, and in many calls that are under way at once.
+        (folder / f"copy-{n}.txt").write_bytes((folder / "keys-0.txt").read_bytes())
+    said = thoth.ingest([folder], dry_run=True)
+    assert said.new == 402 and said.repeated > 1000 > said.to_embed
+    report = thoth.ingest([folder])
+    same(said.to_dict(), report.to_dict())
+    assert report.reused == said.repeated
+
+
 def test_what_another_collection_has_is_stored_already(thoth: Thoth, tmp_path: Path) -> None:
     folder = notes(tmp_path / "docs", 2)
     thoth.ingest([folder], "one")

@@ -122,6 +122,31 @@ def test_files_are_stored_once_and_only_changes_are_sent_again(
     assert texts == ["Something else."]
 
 
+def test_a_text_that_is_under_way_is_not_sent_a_second_time_beside_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    # More than may wait, all for one in the pack that they do not fill.
+    count = 5 * packs.PACK_TEXTS
+    for n in range(count):
+        (tmp_path / f"{n}.txt").write_text("The same words.")
+    store = Store()
+    with FakeService(settings, store) as service, Thoth(settings, autostart=False) as thoth:
+        report = thoth.ingest([tmp_path])
+        sent = [add.body["texts"] for add in service.of("add")]
+    assert (report.new, report.chunks) == (count, count) and len(store.chunks) == count
+    assert len(sent[0]) == 1 and sum(map(len, sent)) == count
+
+
+def test_what_waited_for_a_text_that_is_refused_is_tried_for_itself(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.txt").write_text("The same poison.")
+    with FakeService(settings, Store()), Thoth(settings, autostart=False) as thoth:
+        report = thoth.ingest([tmp_path])
+    assert len(report.failed) == 3 and report.new == 0
+
+
 def test_small_files_share_a_call(settings: Settings, tmp_path: Path) -> None:
     for n in range(60):
         (tmp_path / f"{n}.txt").write_text(f"Short note {n}.")

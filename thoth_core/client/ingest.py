@@ -23,7 +23,8 @@ from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.greeting import model_of
-from thoth_core.client.packs import File, Pack, file_of, state_hash
+from thoth_core.client.packs import PACK_TEXTS, File, Item, Pack, file_of, state_hash
+from thoth_core.client.repeats import Repeats
 from thoth_core.client.requests import Plan
 from thoth_core.client.results import AddReport, IngestProgress, IngestReport
 from thoth_core.client.used import put_cost
@@ -74,6 +75,7 @@ class Ingest:
         self._end: float | None = None
         self._pack = Pack()
         self._packs: list[Pack] = []
+        self._repeats: Repeats[Item] = Repeats()
         self._total = self._finished = self._read = self._stored = 0
         self._source = ""
         self._stage: int | None = None
@@ -114,6 +116,8 @@ class Ingest:
             self._send_pack()
             while self._open:
                 self._wait()
+                # Repeated texts that nothing is under way of any more.
+                self._send_pack()
             self._tell()
         except BaseException as problem:
             for future in list(self._open):
@@ -194,9 +198,22 @@ class Ingest:
         if not chunks:
             self._record(file)
         for id, piece in zip(file.ids, chunks, strict=True):
-            self._pack.put(file, id, piece, document.title)
-            if self._pack.full:
-                self._send_pack()
+            item = Item(file, id, piece, document.title)
+            if self._repeats.begins(piece.text, item):
+                self._put(item)
+            elif self._repeats.waiting >= PACK_TEXTS:
+                self._let_repeats_go()
+
+    def _put(self, item: Item) -> None:
+        self._pack.put(*item)
+        if self._pack.full:
+            self._send_pack()
+
+    def _let_repeats_go(self) -> None:
+        # What they wait for may be in the pack that is being filled, and wait for them to fill it.
+        self._send_pack()
+        while self._repeats.waiting >= ADDS * PACK_TEXTS:
+            self._wait()
 
     def _unchanged(self, known: dict[str, Any]) -> None:
         self._report.unchanged += 1
@@ -254,6 +271,8 @@ class Ingest:
     def _close_pack(self, pack: Pack, finished: list[File]) -> None:
         self._packs.remove(pack)
         self._stored += len(pack)
+        for item in self._repeats.over(pack.texts):
+            self._put(item)
         for file in finished:
             if file.failed is None or file.stored():
                 self._record(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from thoth_core.chunking import Chunk
 from thoth_core.client.results import AddReport, Metadata
@@ -37,6 +38,15 @@ class File:
     def stored(self) -> list[str]:
         """The ids that the document can consist of."""
         return [] if self.refused else [id for id in self.ids if id not in self.bad]
+
+
+class Item(NamedTuple):
+    """A chunk of a file, with the file's title."""
+
+    file: File
+    id: str
+    chunk: Chunk
+    title: str
 
 
 @dataclass(slots=True)
