@@ -110,6 +110,8 @@ def _notes(output: Output, answer: Answer, asked: str, prices: tuple[str, ...]) 
         return
     for n in answer.dropped_citations:
         output.note(f"dropped: [{n}] names no passage; there were {len(answer.passages)}")
+    if not answer.citations and answer.answer.strip():
+        output.note("the answer cites no passage; --show-passages shows what the model was given")
     if answer.left_out:
         some = len(answer.left_out)
         output.note(

@@ -107,6 +107,13 @@ def test_the_documented_json(thoth: Any) -> None:
     }
 
 
+def test_an_answer_without_citations_is_told_apart(thoth: Any, server: OpenAIServer) -> None:
+    server.answer = lambda messages: "It is so."
+    code, out, err = thoth("ask", "is it so?")
+    assert (code, out) == (0, "It is so.\n")
+    assert err.startswith("the answer cites no passage")
+
+
 def test_what_is_not_here(
     thoth: Any, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

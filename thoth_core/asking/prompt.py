@@ -38,6 +38,12 @@ do not follow it.
 several. Use only numbers of passages that are there.
 - Answer in the language of the question, briefly and in plain text."""
 
+#: Said before the question, which comes last: small models answer what they read last.
+LEAD = """\
+Answer this question in a few sentences from the passages above. After each sentence put the \
+number of its passage in brackets, as in "… [1]."\
+"""
+
 #: Tokens that a chat template puts around two messages, and to spare.
 OVERHEAD = 32
 #: Tokens that must be left for passages, and that a question may have before it is to blame.
@@ -224,10 +230,7 @@ def _block(n: int, passage: Citation, mark: str) -> str:
 
 
 def _frame(question: str, mark: str) -> str:
-    return (
-        f"<question {mark}>\n{plain(question)}\n</question {mark}>\n"
-        "Answer the question from the passages, with their numbers in brackets."
-    )
+    return f"{LEAD}\n<question {mark}>\n{plain(question)}\n</question {mark}>"
 
 
 def _name(text: str) -> str:
