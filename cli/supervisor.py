@@ -126,6 +126,23 @@ def restart(options: Options, worker: str | None) -> None:
 
 
 @supervisor.command()
+@common
+@click.pass_obj
+def reload(options: Options) -> None:
+    """Give the service the API_OPENAI_KEY that is set here now. Nothing is restarted."""
+    from thoth_core.client.control import control
+
+    settings = options.settings()
+    answer = control(settings, "key", {"key": settings.openai_key}, timeout=ASK_SECONDS)
+    told = ", ".join(answer["renewed"]) or "no worker needs it now"
+    if options.output.json:
+        options.output.document(answer)
+    else:
+        which = "the key" if settings.openai_key else "no key"
+        options.output.line(f"the service has {which} that is set here ({told})")
+
+
+@supervisor.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written; Ctrl-C ends.")
 @click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(min=0))
 @common

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,13 +31,20 @@ class _Known:
 
 
 class QueryVectors:
-    """``engine``, with the vectors of the queries that were asked last. ``bound`` in bytes."""
+    """``engine``, with the vectors of the queries that were asked last. ``bound`` in bytes. For
+    several threads at once with a ``lock``, and an engine that is."""
 
-    def __init__(self, engine: Engine, bound: int = BOUND) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        bound: int = BOUND,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._engine = engine
         self._bound = bound
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self.bytes = 0
+        self._lock = nullcontext() if lock is None else lock
 
     @property
     def info(self) -> EngineInfo:
@@ -49,9 +57,11 @@ class QueryVectors:
         if purpose != "query":
             return self._engine.embed(texts, purpose, progress)
         # Not a string is for the engine to refuse.
-        new = [i for i, text in enumerate(texts) if self._get(text) is None]
+        with self._lock:
+            found = [self._get(text) for text in texts]
+        known = [each for each in found if each is not None]
+        new = [i for i, each in enumerate(found) if each is None]
         if not new and texts:
-            known = [self._known[text] for text in texts]
             return Embedded(
                 np.stack([each.vector for each in known]),
                 [each.tokens for each in known],
@@ -60,12 +70,16 @@ class QueryVectors:
         # All of them, also those that are known: calls of several queries are rare, and the engine
         # answers for a call as a whole.
         made = self._engine.embed(texts, purpose, progress)
+        with self._lock:
+            self._remember(texts, new, made)
+        return made
+
+    def _remember(self, texts: Sequence[str], new: Sequence[int], made: Embedded) -> None:
         for i in new:
             # Whatever else the worker refuses, and it may be another vector the next time.
             unit = abs(float(np.linalg.norm(made.vectors[i])) - 1.0) < _NEARLY
             if unit and i not in made.errors:
                 self._put(texts[i], made.vectors[i].copy(), made.tokens[i], made.windowed[i])
-        return made
 
     def _get(self, text: object) -> _Known | None:
         if not isinstance(text, str) or text not in self._known:

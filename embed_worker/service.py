@@ -8,6 +8,7 @@ dies, dispatch still has the unit.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,8 @@ from embed_worker.engines.base import Embedded, Engine, Options
 from embed_worker.kept import KeptVectors
 from embed_worker.latest_store import LatestStore
 from embed_worker.query_vectors import QueryVectors
-from thoth_core.errors import Cancelled, ProtocolError, ThothError
+from thoth_core.errors import Cancelled, ProtocolError, ServiceUnavailable, ThothError
+from thoth_core.provider import is_openai
 from thoth_core.vectors import to_buffer
 from thoth_core.wire import Buffer, Message, error_message
 from thoth_core.worker.stack_dumps import StepTimer
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 #: at 10 and 16.7 (28) at 19, and no fewer texts were stored. At 19 other programs, which have 0,
 #: would leave nothing to bulk on a machine that does not look at sessions first.
 BULK_NICENESS = 10
+#: Seconds for the key of a provider, which comes before the configuration.
+KEY_SECONDS = 30.0
 #: Seconds that one step may take, if the configuration names none.
 UNIT_TIMEOUT = 120.0
 PURPOSES = ("document", "query")
@@ -42,14 +46,15 @@ ROW_PARALLEL = ("ids", "metadatas", "hashes")
 def serve(channel: Channel, config: Mapping[str, Any]) -> None:
     """Load the engine that ``config`` (``{model, settings, lane?, threads?}``) names and work
     until the supervisor wants the end. Raises a :class:`ThothError` if there is no such engine."""
-    if config.get("lane") == "bulk":
+    options = Options.from_config(config)
+    if config.get("lane") == "bulk" and not is_openai(options.model):
         # So that a query's worker gets the core first. It works because all workers are in the
         # supervisor's session: the kernel shares the machine out between sessions before it
         # looks at niceness.
         os.nice(BULK_NICENESS)
     channel.state("LOADING")
     began = time.monotonic()
-    engine = load_engine(Options.from_config(config), channel.log)
+    engine = _engine(channel, options)
     info = engine.info
     channel.log.info("%s is ready after %.1f s", info.name, time.monotonic() - began)
     channel.ready(
@@ -62,17 +67,41 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
                 "units": info.credit.units,
                 "items": info.credit.items,
                 "tokens": info.credit.tokens,
+                "spare": info.credit.spare,
             },
             "versions": dict(info.versions),
             "threads": engine.threads(),
         }
     )
+    if is_openai(options.model):
+        from embed_worker.several_units import SeveralUnits
+
+        # The timer is for one unit at a time, and native code.
+        SeveralUnits(channel, QueryVectors(engine, lock=threading.Lock())).run()
+        return
     settings = config.get("settings") or {}
     timer = StepTimer(float(settings.get("unit_timeout", UNIT_TIMEOUT)), channel.stacks_fd)
     EmbedService(channel, QueryVectors(engine), timer=timer).run()
 
 
-class _Ended(BaseException):
+def _engine(channel: Channel, options: Options) -> Engine:
+    if not is_openai(options.model):
+        return load_engine(options, channel.log)
+    from embed_worker.engines import openai
+
+    if not channel.secret.wait(KEY_SECONDS):
+        raise ServiceUnavailable("the supervisor said nothing of the key")
+
+    def waits(until: float | None) -> None:
+        if until is None:
+            channel.vitals.pop("waiting_until", None)
+        else:
+            channel.vitals["waiting_until"] = time.time() + until - time.monotonic()
+
+    return openai.load(options, channel.secret, channel.log, waits)
+
+
+class Ended(BaseException):
     """Ends the unit that runs. Not an ``Exception``: no library on the way may swallow it."""
 
 
@@ -95,6 +124,11 @@ class EmbedService:
         self._running: Message | None = None
         self._cancelled = False
 
+    @property
+    def _at_work(self) -> bool:
+        """Whether something is going on that will say when it is done."""
+        return False
+
     def run(self) -> None:
         """Until ``stop``, or ``drain`` and nothing left to do: the vectors that it keeps would have
         to be made again, so what becomes of them is waited for too."""
@@ -111,7 +145,8 @@ class EmbedService:
 
     def _read(self, timeout: float | None) -> None:
         """Wait for a message as long as ``timeout`` says, then take all that are there."""
-        delivery = self._channel.receive(timeout, draining=bool(self._kept))
+        draining = bool(self._kept) or self._at_work
+        delivery = self._channel.receive(timeout, draining=draining)
         while delivery is not None:
             self._take(delivery.message)
             delivery = self._channel.receive(0)
@@ -133,11 +168,15 @@ class EmbedService:
 
     def _release(self, unit: str) -> None:
         self._kept.release(unit)
-        if self._running is not None and self._running.id == unit:
-            self._cancelled = True
+        self._give_up(unit)
         for waiting in [m for m in self._waiting if m.id == unit]:
             self._waiting.remove(waiting)
-            self._refuse(waiting, _given_up())
+            self._refuse(waiting, given_up())
+
+    def _give_up(self, unit: str) -> None:
+        """If this one runs, end it at the next step."""
+        if self._running is not None and self._running.id == unit:
+            self._cancelled = True
 
     def _resend(self, message: Message) -> None:
         store = message.body.get("store")
@@ -164,12 +203,12 @@ class EmbedService:
         self._channel.send(Message("started", unit.id, unit.attempt))
         self._begin_step()
         try:
-            texts, purpose = _check_unit(unit)
+            texts, purpose = check_unit(unit)
             done = embed_carefully(self._engine, texts, purpose, self._progress, self._channel.log)
             self._answer(unit, texts, done)
-        except _Ended:
+        except Ended:
             if self._cancelled:
-                self._refuse(unit, _given_up())
+                self._refuse(unit, given_up())
         except ThothError as problem:
             self._refuse(unit, problem)
         finally:
@@ -184,7 +223,7 @@ class EmbedService:
         self._begin_step()
         self._read(0)
         if self._cancelled or self._channel.stopping == "stop":
-            raise _Ended
+            raise Ended
 
     def _begin_step(self) -> None:
         if self._timer is not None:
@@ -249,7 +288,7 @@ def for_store(
     )
 
 
-def _check_unit(unit: Message) -> tuple[list[Any], str]:
+def check_unit(unit: Message) -> tuple[list[Any], str]:
     texts, purpose = unit.body.get("texts"), unit.body.get("purpose") or "document"
     if not isinstance(texts, list):
         raise ProtocolError("a unit without a list of texts")
@@ -284,7 +323,7 @@ def _is_unit_and_attempt(pair: Any) -> bool:
     )
 
 
-def _given_up() -> Cancelled:
+def given_up() -> Cancelled:
     return Cancelled("the unit was given up before it was done")
 
 

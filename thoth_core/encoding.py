@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,6 +120,10 @@ class TextEncoding:
             # tiktoken would join two lone surrogates to one character and shift all places.
             text = text.encode("utf-8", "replace").decode()
         return EncodedText(self._encoding, self._encoding.encode_ordinary(text))
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """The characters that ``tokens``, a part of those of a text, hold whole."""
+        return self._encoding.decode_bytes(tokens).decode("utf-8", "ignore")
 
     def count(self, text: str) -> int:
         """Tokens in ``text``."""

@@ -164,6 +164,12 @@ class QuotaExceeded(ThothError):
     exit_code = EXIT_ACCOUNT
 
 
+class ProviderUnavailable(ThothError):
+    """A provider that computes a model does not answer, or not as it should, for minutes."""
+
+    code = "provider"
+
+
 class Overloaded(ThothError):
     """The queue is full. ``retry_after`` is in seconds."""
 
@@ -291,6 +297,7 @@ BY_CODE: Mapping[str, type[ThothError]] = _table(
         Conflict,
         AuthenticationFailed,
         QuotaExceeded,
+        ProviderUnavailable,
         Overloaded,
         DeadlineExceeded,
         Cancelled,

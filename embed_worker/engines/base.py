@@ -30,6 +30,9 @@ class Options:
     trust_remote_code: bool = False
     threads: int = 1
     faults: bool = False
+    #: Where a provider's models are asked for, and how many numbers their vectors are to have.
+    base_url: str = ""
+    dimensions: int | None = None
     #: Where this worker is to compute, "cpu" or "cuda:1": its part of ``device``, which is what the
     #: user asks for. Empty if nobody has said.
     place: str = ""
@@ -49,16 +52,20 @@ class Options:
             trust_remote_code=bool(settings.get("trust_remote_code", False)),
             threads=max(1, int(config.get("threads", 1))),
             faults=bool(settings.get("faults", False)),
+            base_url=str(settings.get("openai_base_url") or ""),
+            dimensions=settings.get("openai_dimensions"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """How much a worker takes at once: ``units``, and the bounds of one in items and tokens."""
+    """How much a worker takes at once: ``units``, and the bounds of one in items and tokens. More
+    than that it takes for somebody who waits, if all its units are bulk: ``spare`` units."""
 
     units: int
     items: int
     tokens: int
+    spare: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,7 +285,7 @@ MUTATIONS = [
     Mutation(
         "interactive work waits for its own worker though it is away",
         "pool:Pool.for_interactive",
-        "[w for w in bulk if w.free > -1]",
+        "[w for w in bulk if w.free > -w.spare]",
         "[]",
         1,
     ),

@@ -426,7 +426,7 @@ def test_serve_reports_what_the_protocol_asks_for(monkeypatch: pytest.MonkeyPatc
     }
     assert ready["model"]["name"] == "fake/8"
     assert ready["dimension"] == 8
-    assert set(ready["credit"]) == {"units", "items", "tokens"}
+    assert set(ready["credit"]) == {"units", "items", "tokens", "spare"}
     assert channel.answer("u1").kind == "done"
     assert nice == [BULK_NICENESS]
 

@@ -15,6 +15,7 @@ from typing import Any
 from thoth_core import log_format
 from thoth_core.devices import devices_for, place, threads
 from thoth_core.errors import ThothError, WorkerFailed, from_dict
+from thoth_core.provider import is_openai
 from thoth_core.settings import Settings
 from thoth_core.supervisor.deaths import Deaths
 from thoth_core.supervisor.environment import child_environment
@@ -71,12 +72,18 @@ class Crew:
         self._deaths = Deaths(settings.data_dir, self._log)
         self._paused_until = 0.0
         self._policy = policy
+        self._key = settings.openai_key
         #: It ends; no slot is added.
         self.stopping = False
         #: The models besides the service's own that have slots, by the number in their names.
         self._numbers: dict[int, str] = {}
         self._add(STORE, "store", "")
         own = settings.embedding_model
+        if is_openai(own):
+            # One for both lanes: it waits and does not compute, and a provider's limits are kept by
+            # who sends all that there is.
+            self._add("embed-bulk-1", "embed", "bulk", own)
+            return
         # First, because one worker is enough to answer with.
         self._add("embed-interactive", "embed", "interactive", own)
         for number in range(1, settings.embed_workers + 1):
@@ -285,6 +292,9 @@ class Crew:
             slot.stood_still(gap)
 
     def config_for(self, slot: Slot) -> Message:
+        child = self.children.get(slot.name)
+        if child is not None and is_openai(slot.model):
+            child.give_key(self._key)
         settings = self.settings.to_wire()
         if slot.role == "store":
             body: dict[str, Any] = {
@@ -334,6 +344,21 @@ class Crew:
             self._log.error("%s", self._problem(slot))
         self._drop_stopped()
         return exit
+
+    def renew_key(self, now: float, key: str) -> list[str]:
+        """Give this key to all who need one, from now on; the names of those who have it. Who had
+        been given up for want of it is tried again."""
+        self._key = key
+        told = []
+        for slot in self.slots.values():
+            if not is_openai(slot.model):
+                continue
+            child = self.children.get(slot.name)
+            if child is None or not child.give_key(key):
+                self._carry_out(now, slot.restart(now))
+            told.append(slot.name)
+        self._log.info("there is another key for %s", ", ".join(told) or "nobody yet")
+        return told
 
     def index_ended(self, now: float, child: Child, body: Mapping[str, Any]) -> None:
         """The store said how its index process ended."""

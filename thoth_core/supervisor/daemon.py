@@ -15,10 +15,12 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from thoth_core.errors import AlreadyRunning, InternalError, StorageError, ThothError, from_dict
 from thoth_core.locks import FileLock, holder
+from thoth_core.provider import is_openai, needs_key
 from thoth_core.settings import Settings, ensure_private_dir
 from thoth_core.supervisor.logs import keep_stderr, logs_dir, supervisor_log
 from thoth_core.supervisor.neighbour import neighbour
@@ -52,7 +54,9 @@ def daemon() -> int:
     _detach_from_input()
     try:
         given = json.loads(line)
-        settings = Settings.from_wire(given["settings"])
+        settings = replace(
+            Settings.from_wire(given["settings"]), openai_key=str(given.get("key") or "")
+        )
         idle_exit = given.get("idle_exit")
     except ThothError as problem:
         _tell_starter({"event": "error", "error": problem.to_dict()})
@@ -112,6 +116,10 @@ def _serve(
         if message:
             log.info("%s", message)
             announce({"event": "note", "message": message})
+        lacking = _lacks_key(settings)
+        if lacking:
+            log.warning("%s", lacking)
+            announce({"event": "note", "message": lacking})
         log.info("supervisor %d for %s", os.getpid(), settings.data_dir)
         # Only now: it opens sockets, which must not be done without the locks.
         from thoth_core.supervisor.service import Service
@@ -128,6 +136,17 @@ def _serve(
         for lock in locks:
             lock.release()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _lacks_key(settings: Settings) -> str:
+    """What is to be said where the model needs a key and there is none: the rest works without."""
+    model, server = settings.embedding_model, settings.openai_base_url
+    if settings.openai_key or not is_openai(model) or not needs_key(server):
+        return ""
+    return (
+        f"there is no key for {model}, so nothing can be embedded: set API_OPENAI_KEY (in .env, "
+        "say), then: thoth-supervisor reload"
+    )
 
 
 def _make_data_dir(settings: Settings) -> None:

@@ -34,6 +34,7 @@ SERVICE_FIELDS = (
     "queue_mb",
     "faults",
     "embed_workers",
+    "openai_base_url",
     "openai_dimensions",
 )
 
@@ -82,6 +83,8 @@ class Desk:
             return self.status(now)
         if message.kind == "quarantine":
             return self.quarantine(message.body)
+        if message.kind == "key":
+            return self.renew_key(now, message.body)
         if message.kind != "restart":
             raise ProtocolError(f"there is no control request of the kind {message.kind!r}")
         name = message.body.get("worker")
@@ -91,6 +94,13 @@ class Desk:
                 cause="the workers are: " + ", ".join(self._crew.slots),
             )
         return {"restarted": self._crew.restart(now, name)}
+
+    def renew_key(self, now: float, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The workers that have the key ``key`` from now on."""
+        key = body.get("key")
+        if not isinstance(key, str):
+            raise InvalidInput("there is no key in that")
+        return {"renewed": self._crew.renew_key(now, key)}
 
     def quarantine(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The texts in quarantine; with ``remove`` those that were taken out: ``keys``, or all."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thoth_core.errors import ThothError, from_dict
+from thoth_core.errors import (
+    AuthenticationFailed,
+    ModelNotFound,
+    ProviderUnavailable,
+    QuotaExceeded,
+    SettingsError,
+    ThothError,
+    from_dict,
+)
 from thoth_core.supervisor.assign import send_again
 from thoth_core.supervisor.begin import follow
 from thoth_core.supervisor.board import Board, ToClient
@@ -16,6 +24,14 @@ from thoth_core.wire import Message
 
 #: A unit that its worker refuses for a passing reason is tried so often.
 REFUSALS = 3
+#: What a worker refuses a unit with that would be said of any other as well.
+OF_THE_PROVIDER = (
+    AuthenticationFailed,
+    QuotaExceeded,
+    ProviderUnavailable,
+    ModelNotFound,
+    SettingsError,
+)
 
 
 # -- from embed workers ---------------------------------------------------------------------------
@@ -28,6 +44,10 @@ def unit_refused(board: Board, unit: Unit, problem: ThothError) -> None:
         return
     if problem.retryable and unit.attempt < REFUSALS:
         board.requeue(unit)
+        return
+    if isinstance(problem, OF_THE_PROVIDER):
+        # About no text: the others would be answered so too, and some of them paid for.
+        board.fail(unit.request, problem)
         return
     _count_errors(unit, [(position, problem.to_dict()) for position in range(len(unit.items))])
     _close_unit(board, unit)

@@ -27,6 +27,8 @@ class Worker:
     credit: int
     max_items: int
     max_tokens: int
+    #: Units beyond its credit that it takes for somebody who waits.
+    spare: int = 1
     units: list[Unit] = field(default_factory=list)
     #: Handed to the store and kept by the worker until they are released.
     kept: set[Unit] = field(default_factory=set)
@@ -78,6 +80,7 @@ class Pool:
             credit=max(1, int(credit.get("units", 1))),
             max_items=max(1, int(credit.get("items", 32))),
             max_tokens=max(1, int(credit.get("tokens", 4096))),
+            spare=max(1, int(credit.get("spare", 1))),
         )
         self.workers[slot] = worker
         return worker
@@ -107,8 +110,8 @@ class Pool:
         if own:
             # It is full, or hangs; nobody has to wait for it while another does nothing.
             return _freest([w for w in bulk if not w.units])
-        # One unit beyond the credit: a full bulk worker takes it after those that it holds.
-        return _freest([w for w in bulk if w.free > -1])
+        # Beyond the credit: a full bulk worker takes it after those that it holds.
+        return _freest([w for w in bulk if w.free > -w.spare])
 
     def for_bulk(self) -> Worker | None:
         return _freest([w for w in self._bulk() if w.free > 0 and w.slot != self._host])

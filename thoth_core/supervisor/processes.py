@@ -26,6 +26,7 @@ from thoth_core.supervisor.slots import Exit
 from thoth_core.supervisor.stacks import Stacks, read_stacks
 from thoth_core.worker.birth import EXIT_BOOT, EXIT_TERM, VARIABLE, Birth
 from thoth_core.worker.dump_file import DumpFile
+from thoth_core.worker.secret import line_of
 
 TAIL_LINES = 50
 #: Characters of each of them. They go to every caller that waits for a worker which cannot be had.
@@ -125,6 +126,17 @@ class Child:
         """The Python frame that made the native call in which it crashed or hung, if known."""
         top = self.stacks.top if self.stacks is not None else None
         return str(top) if top is not None else None
+
+    def give_key(self, key: str) -> bool:
+        """Write the key of a provider into the pipe that only this process and the child have;
+        whether it could be. A child that does not read is no reason to wait."""
+        try:
+            os.set_blocking(self._death_write, False)
+            line = line_of(key)
+            return os.write(self._death_write, line) == len(line)
+        except OSError:
+            # It has ended, or its pipe is full of keys: it is to be replaced.
+            return False
 
     def signal(self, name: Literal["SIGUSR1", "SIGTERM", "SIGKILL"]) -> None:
         """Send a signal to the process and to whatever it started. SIGUSR1 is for the process

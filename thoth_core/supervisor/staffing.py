@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thoth_core.errors import ModelNotRunning, Overloaded, ThothError
+from thoth_core.provider import is_openai
 from thoth_core.supervisor.recycling import MB
 from thoth_core.supervisor.slots import Lane
 
@@ -159,6 +160,11 @@ class Staffing:
 
     def _lanes(self, want: Want, staying: Sequence[Place]) -> Iterable[Lane]:
         """The lanes in which a slot is wanted."""
+        if is_openai(want.model):
+            # One serves both: a provider's limits are kept by who sends all that there is.
+            if not staying:
+                yield "bulk"
+            return
         interactive = any(p.lane == "interactive" for p in staying)
         bulk = [p for p in staying if p.lane == "bulk"]
         if want.interactive and not interactive:

@@ -25,6 +25,7 @@ from thoth_core.sockets import Sent
 from thoth_core.wire import Frame, Message, decode, encode, error_message
 from thoth_core.worker.birth import Birth
 from thoth_core.worker.memory import own_bytes, resident_bytes
+from thoth_core.worker.secret import Secret
 
 BEAT_SECONDS = 1.0
 #: Between two measurements of what the process has for itself, which take longer than others.
@@ -53,6 +54,8 @@ class Channel:
         self.stopping = ""
         self.busy = False
         self.was_ready = False
+        #: The key of a provider, if this worker is told one.
+        self.secret = Secret()
         #: Where the stacks of a hang are written.
         self.stacks_fd = 2
         #: Further figures for the beats.

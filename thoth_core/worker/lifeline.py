@@ -15,22 +15,34 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 
 #: Seconds that a store may use to finish the call it is in.
 GRACE = 1.0
+#: Bytes of one line that comes over the pipe.
+_LONGEST_LINE = 65_536
+
+Heard = Callable[[bytes], None]
 
 
-def arm(parent: int, death_fd: int, critical: threading.Lock | None = None) -> None:
+def arm(
+    parent: int,
+    death_fd: int,
+    critical: threading.Lock | None = None,
+    heard: Heard | None = None,
+) -> None:
     """Tie this process to ``parent``. With ``critical`` the process ends when that lock is free,
-    or after :data:`GRACE`; without it, at once."""
+    or after :data:`GRACE`; without it, at once. ``heard`` is called in a thread of its own with
+    each line that the parent writes into the pipe."""
     if critical is None and sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         # It died before the signal was armed.
         os._exit(0)
-    threading.Thread(target=_watch, args=(death_fd, critical), name="lifeline", daemon=True).start()
+    watch = (death_fd, critical, heard)
+    threading.Thread(target=_watch, args=watch, name="lifeline", daemon=True).start()
 
 
 def end_with(parent: int) -> None:
@@ -42,11 +54,18 @@ def end_with(parent: int) -> None:
         os._exit(0)
 
 
-def _watch(death_fd: int, critical: threading.Lock | None) -> None:
+def _watch(death_fd: int, critical: threading.Lock | None, heard: Heard | None) -> None:
+    rest = b""
     while True:
         try:
-            if os.read(death_fd, 1) == b"":
+            data = os.read(death_fd, 4096)
+            if data == b"":
                 break
+            *lines, rest = (rest + data).split(b"\n")
+            rest = rest[-_LONGEST_LINE:]
+            for line in lines:
+                if heard is not None:
+                    heard(line)
         except InterruptedError:
             continue
         except OSError:

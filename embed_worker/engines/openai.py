@@ -1,0 +1,449 @@
+"""Models of OpenAI, or of a server that speaks its protocol, asked for over the network.
+
+Several requests are under way at once, in one event loop of a thread of its own; :meth:`embed` may
+be called from several threads. Nothing is sent before texts are to be embedded. The official client
+sends; when, how often and what comes of it is decided in :mod:`embed_worker.pace`,
+:mod:`embed_worker.gate` and :mod:`embed_worker.provider_answers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embed_worker import provider_answers as answers
+from embed_worker.engines.base import Credit, Embedded, EngineInfo, Options, Progress, Vectors
+from embed_worker.gate import Gate
+from embed_worker.pace import Pace
+from embed_worker.windows import LongTexts, Piece, plan, pool
+from thoth_core.encoding import load_encoding
+from thoth_core.errors import (
+    MissingDependency,
+    ProviderUnavailable,
+    SettingsError,
+    ThothError,
+    from_dict,
+)
+from thoth_core.prices import EMBEDDING_ENCODING
+from thoth_core.provider import OPENAI, needs_key
+from thoth_core.worker.secret import Secret
+
+if TYPE_CHECKING:
+    import openai
+
+#: What the provider allows: inputs and tokens a request, and tokens an input.
+MOST_INPUTS, MOST_TOKENS, MOST_INPUT_TOKENS = 2048, 300_000, 8191
+#: Units under way at once. With a hundred texts each that is more than any limit of the provider
+#: lets through; :mod:`embed_worker.pace` holds back what is too much. And units besides for those
+#: who wait.
+AT_ONCE, SPARE = 32, 8
+#: Seconds for a connection, and without a byte of an answer.
+CONNECT, SILENCE = 10.0, 60.0
+#: Seconds for which failures on the way are tried again, since anything last went well; and where
+#: somebody waits, or nobody ever answered: the address may be wrong.
+GIVE_UP, GIVE_UP_SOON = 300.0, 20.0
+#: Answers to one request that were not what was asked for.
+MOST_BAD = 6
+#: Seconds after a refusal of the whole account in which nothing is sent that would be refused too:
+#: dispatch hears of it, and gives out nothing more of that call.
+HOLD = 0.25
+#: Seconds between looks at whether the work goes on to be wanted.
+LOOK = 0.25
+
+#: Dimensions of the models that are known; of others they are asked for, or set.
+DIMENSIONS = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+}
+#: Those that can give fewer.
+SHORTENED = "text-embedding-3-"
+
+
+class InputsRefused(Exception):
+    """The provider refuses these inputs. They are tried one by one then."""
+
+
+class _Job:
+    """One call of ``embed``. ``steps`` grows when something was done, or is waited for as told."""
+
+    def __init__(self, urgent: bool, began: float) -> None:
+        self.urgent = urgent
+        self.began = began
+        self.steps = 0
+
+    def step(self) -> None:
+        self.steps += 1
+
+
+class OpenAIEngine:
+    """See the module. ``waits`` is told until when (monotonic seconds) nothing is sent because the
+    provider said so, and None when that is over."""
+
+    several = True
+
+    def __init__(
+        self,
+        options: Options,
+        key: Secret,
+        log: logging.Logger,
+        waits: Callable[[float | None], None] = lambda until: None,
+    ) -> None:
+        self._model = options.model.removeprefix(OPENAI)
+        self._server = options.base_url
+        self._key = key
+        self._log = log
+        self._waits = waits
+        self._batch = min(options.batch_size, MOST_INPUTS)
+        self._rule = LongTexts(options.long_text, MOST_INPUT_TOKENS)
+        self._encoding = load_encoding(EMBEDDING_ENCODING)
+        self._shorten = options.dimensions
+        self._base64 = True
+        self._client: openai.AsyncOpenAI | None = None
+        self._client_version = -1
+        self._refusal: tuple[float, int, ThothError] | None = None
+        self._went_well: float | None = None
+        self._loop = asyncio.new_event_loop()
+        self._gate = Gate(Pace(), self._tell_wait)
+        threading.Thread(target=self._loop.run_forever, name="openai", daemon=True).start()
+        self._dimension = self._find_dimension(options.dimensions)
+        self._info = EngineInfo(
+            name=OPENAI + self._model,
+            weights=self._model,
+            dimension=self._dimension,
+            normalized=True,
+            prompt=None,
+            long_text=self._rule.describe(),
+            max_tokens=MOST_INPUT_TOKENS,
+            precision="float32",
+            credit=Credit(AT_ONCE, self._batch, MOST_TOKENS, SPARE),
+            versions={"engine": "openai", "openai": version("openai")},
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    def threads(self) -> dict[str, int]:
+        return {}
+
+    def embed(self, texts: Sequence[str], purpose: str, progress: Progress) -> Embedded:
+        """As of every engine; from any thread. ``progress`` is called in the caller's, also while
+        the provider has it wait."""
+        if not texts:
+            return Embedded(np.empty((0, self._dimension), dtype=np.float32), [], [])
+        tokens = [self._encoding.tokens(text) for text in texts]
+        made = plan([len(each) for each in tokens], self._rule)
+        inputs = [
+            texts[piece.text]
+            if piece.tokens == len(tokens[piece.text])
+            else self._encoding.text_of(tokens[piece.text][piece.start : piece.end])
+            for piece in made.pieces
+        ]
+        progress()
+        vectors = self._ask(inputs, made.pieces, purpose == "query", progress)
+        return Embedded(
+            pool(made.pieces, vectors, len(texts)), made.tokens, made.windowed, dict(made.errors)
+        )
+
+    # -- from the caller's thread to the loop -------------------------------------------------
+
+    def _ask(
+        self, inputs: Sequence[str], pieces: Sequence[Piece], urgent: bool, progress: Progress
+    ) -> Vectors:
+        if not inputs:
+            return np.empty((0, self._dimension), dtype=np.float32)
+        job = _Job(urgent, time.monotonic())
+        groups = groups_of([piece.tokens for piece in pieces], self._batch)
+        asked = self._all(job, [[inputs[i] for i in group] for group in groups], groups, pieces)
+        vectors = np.empty((len(inputs), self._dimension), dtype=np.float32)
+        for group, rows in zip(groups, self._wait(job, asked, progress), strict=True):
+            vectors[group] = rows
+        return vectors
+
+    def _wait(self, job: _Job, asked: Any, progress: Progress) -> list[Vectors]:
+        future = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        seen = 0
+        try:
+            while not concurrent.futures.wait([future], LOOK).done:
+                if job.steps != seen:
+                    seen = job.steps
+                    progress()
+            made: list[Vectors] = future.result()
+        except BaseException:
+            future.cancel()
+            raise
+        progress()
+        return made
+
+    # -- in the loop --------------------------------------------------------------------------
+
+    async def _all(
+        self,
+        job: _Job,
+        requests: Sequence[Sequence[str]],
+        groups: Sequence[Sequence[int]],
+        pieces: Sequence[Piece],
+    ) -> list[Vectors]:
+        counts = [sum(pieces[i].tokens for i in group) for group in groups]
+        tasks = [
+            asyncio.ensure_future(self._request(job, inputs, tokens))
+            for inputs, tokens in zip(requests, counts, strict=True)
+        ]
+        try:
+            return list(await asyncio.gather(*tasks))
+        except BaseException:
+            # The others are paid for and of no use any more: those not sent yet are not sent.
+            for task in tasks:
+                task.cancel()
+            raise
+
+    async def _request(self, job: _Job, inputs: Sequence[str], tokens: int) -> Vectors:
+        tries = bad = 0
+        while True:
+            self._check_refusal(job)
+            await self._gate.passed(tokens, urgent=job.urgent, tick=job.step)
+            status: int | None = None
+            error: Mapping[str, Any] = {}
+            headers: Mapping[str, str] | None = None
+            try:
+                self._check_refusal(job)
+                headers, data = await self._send(inputs)
+                rows = answers.vectors_of(data, len(inputs), self._expected())
+            except (asyncio.CancelledError, ThothError):
+                raise
+            except answers.BadAnswer as problem:
+                bad += 1
+                said = str(problem)
+            except Exception as problem:
+                status, error, headers, said = described(problem, self._key.get()[0])
+            else:
+                self._went_well = time.monotonic()
+                job.step()
+                return rows
+            finally:
+                self._gate.pace.ended(time.monotonic(), tokens, headers)
+                self._gate.answered()
+            tries += 1
+            job.step()
+            await self._after_failure(job, status, error, headers or {}, said, tries, bad)
+
+    async def _after_failure(
+        self,
+        job: _Job,
+        status: int | None,
+        error: Mapping[str, Any],
+        headers: Mapping[str, str],
+        said: str,
+        tries: int,
+        bad: int,
+    ) -> None:
+        """Return when the request is to be sent again, or raise why not."""
+        now = time.monotonic()
+        found = answers.verdict(
+            status,
+            error,
+            headers,
+            model=self._model,
+            server=self._server,
+            tries=tries,
+            chance=random.random(),
+            wall=time.time(),
+        )
+        if isinstance(found, ThothError):
+            self._refusal = (now, self._client_version, found)
+            self._log.error("%s: %s", found.message, found.cause)
+            raise found
+        if isinstance(found, answers.Refused):
+            raise InputsRefused(found.said)
+        if isinstance(found, answers.NoFloats):
+            if not self._base64:
+                raise InputsRefused(answers.without_keys(said))
+            self._base64 = False
+            return
+        patience = GIVE_UP
+        if job.urgent or (self._went_well is None and status is None and not bad):
+            patience = GIVE_UP_SOON
+        if bad >= MOST_BAD or (status != 429 and now - self._since(job) > patience):
+            raise ProviderUnavailable(
+                f"{self._server} does not answer as it should",
+                cause=f"after {tries} tries: {said}",
+                fix="run the same again later: what is stored is not embedded again",
+            )
+        what = f"HTTP {status}" if status is not None else said
+        self._log.warning("%s; again in %.1f s", what, found.wait)
+        if found.told:
+            self._gate.pace.refused(now, found.wait)
+            return
+        end = now + found.wait
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, LOOK))
+            job.step()
+
+    def _since(self, job: _Job) -> float:
+        return job.began if self._went_well is None else max(job.began, self._went_well)
+
+    async def _send(
+        self, inputs: Sequence[str]
+    ) -> tuple[Mapping[str, str], list[tuple[int, object]]]:
+        """The headers, and each vector with its place."""
+        more: dict[str, Any] = {} if self._shorten is None else {"dimensions": self._shorten}
+        client = await self._with_key()
+        raw = await client.embeddings.with_raw_response.create(
+            model=self._model,
+            input=list(inputs),
+            encoding_format="base64" if self._base64 else "float",
+            **more,
+        )
+        headers = {name.lower(): value for name, value in raw.headers.items()}
+        try:
+            body = json.loads(raw.content)
+            data = [(each["index"], each["embedding"]) for each in body["data"]]
+        except (ValueError, KeyError, TypeError) as problem:
+            raise answers.BadAnswer(f"no embeddings: {type(problem).__name__}") from problem
+        return headers, data
+
+    async def _with_key(self) -> openai.AsyncOpenAI:
+        """The client, made anew when there is another key."""
+        key, now = self._key.get()
+        if self._client is None or now != self._client_version:
+            old, self._client = self._client, client_for(key or NO_KEY, self._server)
+            self._client_version = now
+            if old is not None:
+                # What it is at is answered still.
+                self._loop.call_later(SILENCE, lambda: asyncio.ensure_future(_close(old)))
+        if not key and needs_key(self._server):
+            raise answers.no_key(self._server)
+        return self._client
+
+    def _check_refusal(self, job: _Job) -> None:
+        """Send nothing of what would be refused like others a moment ago."""
+        if self._refusal is None:
+            return
+        at, version, problem = self._refusal
+        if version != self._key.version and not isinstance(problem, SettingsError):
+            self._refusal = None
+        elif job.began <= at + HOLD:
+            raise from_dict(problem.to_dict())
+
+    def _expected(self) -> int | None:
+        return getattr(self, "_dimension", None)
+
+    def _tell_wait(self, until: float | None) -> None:
+        # A request now and then waits its turn for a moment; that is nobody's news.
+        told = until is not None and self._gate.pace.not_before > time.monotonic() + 1
+        self._waits(self._gate.pace.not_before if told else None)
+
+    # -- the length of vectors ----------------------------------------------------------------
+
+    def _find_dimension(self, wanted: int | None) -> int:
+        own = DIMENSIONS.get(self._model)
+        if own is None:
+            # A server of one's own: one text tells, and costs nothing.
+            job = _Job(True, time.monotonic())
+            rows = self._wait(job, self._all(job, [["a"]], [[0]], [Piece(0, 0, 1)]), lambda: None)
+            return int(rows[0].shape[1])
+        if wanted is None or wanted == own:
+            self._shorten = wanted if self._model.startswith(SHORTENED) else None
+            return own
+        if not self._model.startswith(SHORTENED) or wanted > own:
+            raise SettingsError(
+                f"THOTH_OPENAI_DIMENSIONS is {wanted}, and {self._model} gives {own}",
+                cause="text-embedding-3-small and -large can give fewer, others cannot",
+                fix="unset THOTH_OPENAI_DIMENSIONS",
+            )
+        return wanted
+
+
+#: What a server of one's own is given where there is no key: the client wants one.
+NO_KEY = "none"
+
+
+def groups_of(tokens: Sequence[int], most: int) -> list[list[int]]:
+    """Positions of ``tokens`` in requests, within the bounds of one."""
+    groups: list[list[int]] = []
+    left = 0
+    for position, count in enumerate(tokens):
+        if not groups or len(groups[-1]) >= most or count > left:
+            groups.append([])
+            left = MOST_TOKENS
+        groups[-1].append(position)
+        left -= count
+    return groups
+
+
+def client_for(key: str, base_url: str) -> openai.AsyncOpenAI:
+    import openai
+
+    # They tell of each request, and of its headers where they tell more.
+    for name in ("httpx", "httpx2", "httpcore", "openai"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return openai.AsyncOpenAI(
+        api_key=key,
+        base_url=base_url,
+        # Whether and when is decided here.
+        max_retries=0,
+        timeout=openai.Timeout(SILENCE, connect=CONNECT),
+        organization=None,
+        project=None,
+    )
+
+
+async def _close(client: openai.AsyncOpenAI) -> None:
+    with contextlib.suppress(Exception):
+        await client.close()
+
+
+def described(
+    problem: Exception, key: str
+) -> tuple[int | None, Mapping[str, Any], Mapping[str, str] | None, str]:
+    """HTTP status, the protocol's error, headers, and words for people, of what the client
+    raised; the key is in none of them."""
+    response: Any = getattr(problem, "response", None)
+    said = answers.without_keys(f"{type(problem).__name__}: {problem}", key)
+    if response is None:
+        return None, {}, None, said
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    status = int(response.status_code)
+    body = getattr(problem, "body", None)
+    error = body if isinstance(body, Mapping) else {}
+    inner = error.get("error")
+    if isinstance(inner, Mapping):
+        error = inner
+    error = {**error, "message": answers.without_keys(str(error.get("message") or ""), key)}
+    # An answer that is good as far as HTTP goes could not be read.
+    return (status if status >= 400 else None), error, headers, said
+
+
+def load(
+    options: Options,
+    key: Secret,
+    log: logging.Logger,
+    waits: Callable[[float | None], None] = lambda until: None,
+) -> OpenAIEngine:
+    """The engine for ``openai/<name>``. A known model sends nothing here; of another one a single
+    text is asked for, to know the length of its vectors.
+
+    Raises :class:`MissingDependency` without the package, and :class:`SettingsError` for a length
+    of vectors that the model does not have.
+    """
+    try:
+        import openai  # noqa: F401
+    except ImportError as problem:
+        raise MissingDependency(
+            "the package openai cannot be imported",
+            cause=str(problem),
+            fix="pip install 'thoth-core[service]'",
+        ) from problem
+    return OpenAIEngine(options, key, log, waits)

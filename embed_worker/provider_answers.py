@@ -1,0 +1,193 @@
+"""What a provider answered, and what is to be done about it. Pure.
+
+An answer is believed when it holds one finite vector of the right length for each input. What is
+not believed, and what went wrong on the way, is asked for again; what would go wrong in the same
+way again is said once, with the setting that mends it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import email.utils
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embed_worker.pace import seconds_of
+from thoth_core.errors import (
+    AuthenticationFailed,
+    ModelNotFound,
+    QuotaExceeded,
+    SettingsError,
+    ThothError,
+)
+
+#: Seconds before a request is sent again that failed without a word on when: the first time, and
+#: at most. Each further time is twice as long, less up to a half of it by chance.
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+_KEY = re.compile(r"\b(sk|sess|rk)-[^\s,;.'\"]+", re.ASCII)
+_SAID_CHARS = 300
+
+
+class BadAnswer(Exception):
+    """An answer that cannot be what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Send it again after ``wait`` seconds. ``told``: the provider said so, for everything."""
+
+    wait: float
+    told: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """These inputs are refused; others may do."""
+
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoFloats:
+    """The server gives vectors in another form than the one that was asked for."""
+
+
+Verdict = Again | Refused | NoFloats | ThothError
+
+
+def vectors_of(
+    data: Sequence[tuple[int, object]], count: int, dimension: int | None
+) -> npt.NDArray[np.float32]:
+    """The unit vectors of ``count`` inputs, float32 (count, dimension), in their order.
+
+    ``data`` has each one's ``index`` and its ``embedding``, a list of numbers or base64 of
+    little-endian float32. Raises :class:`BadAnswer`.
+    """
+    rows: dict[int, npt.NDArray[np.float32]] = {}
+    for index, embedding in data:
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
+            raise BadAnswer(f"a vector for input {index!r} of {count}")
+        if index in rows:
+            raise BadAnswer(f"two vectors for input {index}")
+        rows[index] = _row(embedding)
+    if len(rows) != count:
+        raise BadAnswer(f"{len(rows)} vectors for {count} inputs")
+    lengths = {row.size for row in rows.values()}
+    if len(lengths) > 1 or (dimension is not None and lengths - {dimension}):
+        raise BadAnswer(f"vectors of {sorted(lengths)} numbers instead of {dimension}")
+    made = np.stack([rows[index] for index in range(count)])
+    norms = np.linalg.norm(made.astype(np.float64), axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or not (norms > 0).all():
+        raise BadAnswer("a vector with a number that is none, or of zeros")
+    unit: npt.NDArray[np.float32] = (made / norms).astype(np.float32)
+    return unit
+
+
+def _row(embedding: object) -> npt.NDArray[np.float32]:
+    try:
+        if isinstance(embedding, str):
+            return np.frombuffer(base64.b64decode(embedding, validate=True), dtype="<f4")
+        row = np.asarray(embedding, dtype=np.float64)
+    except (binascii.Error, ValueError, TypeError) as problem:
+        raise BadAnswer(f"a vector that cannot be read: {problem}") from problem
+    if row.ndim != 1:
+        raise BadAnswer("a vector that is no list of numbers")
+    # A number too large for float32 becomes infinite, which is seen later.
+    with np.errstate(over="ignore"):
+        return row.astype(np.float32)
+
+
+def verdict(
+    status: int | None,
+    error: Mapping[str, Any],
+    headers: Mapping[str, str],
+    *,
+    model: str,
+    server: str,
+    tries: int,
+    chance: float,
+    wall: float,
+) -> Verdict:
+    """What becomes of a request that failed ``tries`` times now.
+
+    ``status`` is that of the HTTP answer, None where there was none or it could not be read;
+    ``error`` is its error as the protocol has it (``code``, ``type``, ``message``, ``param``);
+    ``headers`` have names in lower case; ``chance`` is from 0 to 1; ``wall`` is the time in seconds
+    since 1970, against which a date is taken.
+    """
+    code, kind = str(error.get("code") or ""), str(error.get("type") or "")
+    said = without_keys(str(error.get("message") or ""))
+    if status in (401, 403):
+        return refused_key(server, said, status)
+    if status == 429 and "insufficient_quota" in (code, kind):
+        return QuotaExceeded(
+            f"the account at {server} has no quota left",
+            cause=said,
+            fix="see to its billing, and run the same again: what is stored is not paid for twice",
+        )
+    if status == 404 or code == "model_not_found":
+        return ModelNotFound(
+            f"{server} has no model {model!r}",
+            cause=said,
+            fix="set RAG_EMBEDDING_MODEL to one that it has, as openai/text-embedding-3-small",
+        )
+    if status in (400, 413, 422):
+        about = f"{error.get('param') or ''} {said}"
+        if "encoding_format" in about:
+            return NoFloats()
+        if "dimensions" in about:
+            return SettingsError(
+                f"{model} does not give vectors of that length",
+                cause=said,
+                fix="set THOTH_OPENAI_DIMENSIONS to one that it gives, or unset it",
+            )
+        return Refused(said or f"HTTP {status}")
+    wait = _told_wait(headers, wall)
+    if wait is not None and status in (429, 503):
+        return Again(wait, told=True)
+    most = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries - 1, 10))
+    return Again(most * (1.0 - chance / 2), told=status == 429)
+
+
+def refused_key(server: str, said: str, status: int = 401) -> AuthenticationFailed:
+    what = "refuses the key" if status == 401 else "does not let this key do that"
+    return AuthenticationFailed(
+        f"{server} {what}",
+        cause=said,
+        fix="set API_OPENAI_KEY to one that is good (in .env, say), then: thoth-supervisor reload",
+    )
+
+
+def no_key(server: str) -> AuthenticationFailed:
+    return AuthenticationFailed(
+        f"there is no key for {server}",
+        cause="API_OPENAI_KEY (or OPENAI_API_KEY) is not set where the service was started",
+        fix="put API_OPENAI_KEY=… into .env, then: thoth-supervisor reload; or work without a"
+        " provider: RAG_EMBEDDING_MODEL=all-MiniLM-L6-v2",
+    )
+
+
+def without_keys(said: str, key: str = "") -> str:
+    """``said`` as it may be shown: servers repeat the ``key`` that they refuse."""
+    said = said.replace(key, "…") if key else said
+    return _KEY.sub(lambda found: f"{found[1]}-…", said)[:_SAID_CHARS]
+
+
+def _told_wait(headers: Mapping[str, str], wall: float) -> float | None:
+    """The seconds in ``Retry-After``, which is a number or a date."""
+    exact = seconds_of(headers.get("retry-after-ms", "") + "ms")
+    text = headers.get("retry-after", "")
+    told = seconds_of(text)
+    if told is None and text:
+        try:
+            told = max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - wall)
+        except (ValueError, TypeError, OverflowError):
+            told = None
+    # Of two, the later: nothing is sent before it was told.
+    return max((each for each in (exact, told) if each is not None), default=None)

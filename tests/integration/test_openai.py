@@ -1,0 +1,178 @@
+"""OpenAI's models through the real service, asked of a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import Make
+from tests.support.openai_faults import Fault, at
+from tests.support.openai_server import OpenAIServer
+from tests.support.openai_vectors import DIMENSIONS
+from tests.support.service import RealService, wait_for
+from thoth_core.errors import AuthenticationFailed
+
+MODEL = "openai/text-embedding-3-small"
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as server:
+        yield server
+
+
+@pytest.fixture
+def service(make_service: Make, server: OpenAIServer) -> RealService:
+    made = make_service(MODEL, API_OPENAI_KEY=server.key, OPENAI_BASE_URL=server.base_url)
+    return made.start()
+
+
+def workers(service: RealService) -> list[Any]:
+    return list(service.status()["workers"])
+
+
+def test_texts_are_embedded_stored_and_found(service: RealService, server: OpenAIServer) -> None:
+    texts = [f"a text about {n} things" for n in range(250)]
+    with service.client() as thoth:
+        assert thoth.dimension == 1536
+        report = thoth.add(texts)
+        assert (report.embedded, report.failed) == (250, [])
+        (hit, *_) = thoth.query(texts[77], k=2)
+        assert hit.text == texts[77]
+        assert hit.score == pytest.approx(1.0, abs=1e-5)
+        # What is stored is not sent again.
+        sent = server.books.billed_tokens
+        assert thoth.add(texts, ids=[f"again-{n}" for n in range(250)]).reused == 250
+        assert server.books.billed_tokens == sent
+        vectors = thoth.embed(texts[:3])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
+    # RAG_EMBEDDING_BATCH_SIZE is 100.
+    assert max(len(each.inputs) for each in server.books.requests) == 100
+
+
+def test_one_worker_serves_bulk_and_queries_and_queries_pass_first(
+    make_service: Make,
+) -> None:
+    with OpenAIServer(latency=0.3) as server:
+        service = make_service(
+            MODEL,
+            API_OPENAI_KEY=server.key,
+            OPENAI_BASE_URL=server.base_url,
+            RAG_EMBEDDING_BATCH_SIZE="1",
+        ).start()
+        assert [each["name"] for each in workers(service)] == ["store", "embed-bulk-1"]
+        with service.client() as thoth:
+            thoth.add(["a first one"])
+            done = threading.Event()
+
+            def add() -> None:
+                thoth.add([f"text {n}" for n in range(150)])
+                done.set()
+
+            bulk = threading.Thread(target=add)
+            bulk.start()
+            wait_for(lambda: len(server.books.requests) > 32, 30, "all places are taken")
+            assert thoth.query("a first one")[0].text == "a first one"
+            asked_first = not done.is_set()
+            bulk.join(60)
+        assert asked_first
+        assert done.is_set()
+
+
+def test_a_key_is_renewed_without_a_restart(make_service: Make, server: OpenAIServer) -> None:
+    service = make_service(
+        MODEL, API_OPENAI_KEY="sk-of-yesterday-0123456789", OPENAI_BASE_URL=server.base_url
+    ).start()
+    before = [each["pid"] for each in workers(service)]
+    with service.client() as thoth:
+        with pytest.raises(AuthenticationFailed, match="refuses the key") as refused:
+            thoth.add(["a text"])
+        assert "thoth-supervisor reload" in refused.value.fix
+        assert len(server.books.requests) == 1
+        service.env["API_OPENAI_KEY"] = server.key
+        told = service.run("thoth-supervisor", "reload", "--json")
+        assert json.loads(told.stdout)["renewed"] == ["embed-bulk-1"]
+        assert thoth.add(["a text"]).embedded == 1
+    assert [each["pid"] for each in workers(service)] == before
+
+
+def test_without_a_key_nothing_is_sent_and_the_rest_works(make_service: Make) -> None:
+    service = make_service(MODEL, API_OPENAI_KEY="your_openai_api_key_here")
+    service.env.pop("OPENAI_BASE_URL", None)
+    started = service.run("thoth-supervisor", "start")
+    assert started.returncode == 0
+    assert "API_OPENAI_KEY" in started.stderr
+    queried = service.run("thoth", "query", "anything")
+    assert queried.returncode == 5
+    assert "API_OPENAI_KEY" in queried.stderr
+    assert "RAG_EMBEDDING_MODEL=all-MiniLM-L6-v2" in queried.stderr
+    assert service.run("thoth", "stats").returncode == 0
+
+
+def test_a_server_of_ones_own_needs_no_key_and_tells_the_length_of_its_vectors(
+    make_service: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DIMENSIONS, "nomic-embed-text", 12)
+    with OpenAIServer(key="none") as server:
+        service = make_service("openai/nomic-embed-text", OPENAI_BASE_URL=server.base_url)
+        service.env.pop("API_OPENAI_KEY", None)
+        service.start()
+        with service.client() as thoth:
+            assert thoth.dimension == 12
+            assert thoth.add(["a text"]).embedded == 1
+
+
+def test_fewer_dimensions_are_asked_for(make_service: Make, server: OpenAIServer) -> None:
+    service = make_service(
+        MODEL,
+        API_OPENAI_KEY=server.key,
+        OPENAI_BASE_URL=server.base_url,
+        THOTH_OPENAI_DIMENSIONS="256",
+    ).start()
+    with service.client() as thoth:
+        assert thoth.embed(["a text"]).shape == (1, 256)
+
+
+def test_an_account_without_quota_ends_the_call_and_keeps_what_is_stored(
+    make_service: Make,
+) -> None:
+    with OpenAIServer(plan=at({3: Fault("quota")})) as server:
+        service = make_service(
+            MODEL,
+            API_OPENAI_KEY=server.key,
+            OPENAI_BASE_URL=server.base_url,
+            RAG_EMBEDDING_BATCH_SIZE="10",
+        ).start()
+        notes = service.root / "notes"
+        notes.mkdir()
+        for n in range(40):
+            (notes / f"{n}.txt").write_text(f"This is the note with the number {n}.\n" * 20)
+        ended = service.run("thoth", "ingest", str(notes))
+        assert ended.returncode == 5, ended.stderr
+        assert "no quota" in ended.stderr
+        paid = server.books.billed_tokens
+        again = service.run("thoth", "ingest", "--json", str(notes))
+        assert again.returncode == 0, again.stderr
+        told = json.loads(again.stdout)
+        assert told["chunks"] == 40
+        assert server.books.billed_tokens >= paid
+
+
+def test_no_process_of_the_service_has_the_key_where_others_can_read_it(
+    service: RealService, server: OpenAIServer
+) -> None:
+    with service.client() as thoth:
+        thoth.add(["a text"])
+        for each in workers(service):
+            for name in ("environ", "cmdline"):
+                assert server.key.encode() not in Path(f"/proc/{each['pid']}/{name}").read_bytes()
+    files = [path for path in service.root.rglob("*") if path.is_file()]
+    assert any("logs" in path.parts for path in files)
+    for path in files:
+        assert server.key.encode() not in path.read_bytes(), path
