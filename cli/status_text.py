@@ -1,7 +1,8 @@
-"""A service's status as lines for a person. Pure."""
+"""A service's status as lines for a person."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,11 @@ def _worker(worker: Mapping[str, Any]) -> str:
     rss = worker.get("rss_bytes")
     if isinstance(rss, int):
         parts.append(f"{rss / 1e6:.0f} MB")
+    if worker.get("engine"):
+        parts.append(f"{worker['engine']} {worker.get('precision') or ''}".rstrip())
+    if isinstance(worker.get("waiting_until"), int | float):
+        at = time.strftime("%H:%M:%S", time.localtime(worker["waiting_until"]))
+        parts.append(f"waits until {at}, as the provider says")
     last = worker.get("last_exit")
     if isinstance(last, Mapping):
         parts.append(f"last exit: {last.get('signal') or last.get('reason') or '?'}")

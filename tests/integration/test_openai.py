@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.support.openai_faults import Fault, at
 from tests.support.openai_server import OpenAIServer
 from tests.support.openai_vectors import DIMENSIONS
 from tests.support.service import RealService, wait_for
+from thoth_core import Thoth
 from thoth_core.errors import AuthenticationFailed
 
 MODEL = "openai/text-embedding-3-small"
@@ -172,7 +175,45 @@ def test_no_process_of_the_service_has_the_key_where_others_can_read_it(
         for each in workers(service):
             for name in ("environ", "cmdline"):
                 assert server.key.encode() not in Path(f"/proc/{each['pid']}/{name}").read_bytes()
+    # Files come and go while it runs.
+    service.stop()
     files = [path for path in service.root.rglob("*") if path.is_file()]
     assert any("logs" in path.parts for path in files)
     for path in files:
         assert server.key.encode() not in path.read_bytes(), path
+
+
+def test_a_collection_of_an_openai_model_has_one_worker_beside_those_of_the_services_own(
+    make_service: Make, server: OpenAIServer
+) -> None:
+    service = make_service(
+        "fake/8", API_OPENAI_KEY=server.key, OPENAI_BASE_URL=server.base_url
+    ).start()
+    with Thoth(replace(service.settings(), embedding_model=MODEL), autostart=False) as thoth:
+        assert thoth.embed(["a text"]).shape == (1, 1536)
+        assert thoth.add([f"text {n}" for n in range(300)]).embedded == 300
+        assert len(thoth.query("text 7", k=1)) == 1
+    names = [each["name"] for each in workers(service) if each["model"] == MODEL]
+    assert names == ["embed-2-bulk-1"]
+
+
+def test_status_says_until_when_the_provider_has_it_wait(
+    make_service: Make,
+) -> None:
+    with OpenAIServer(plan=at({1: Fault("rate_limit", retry_after=5.0)})) as server:
+        service = make_service(
+            MODEL, API_OPENAI_KEY=server.key, OPENAI_BASE_URL=server.base_url
+        ).start()
+        with service.client() as thoth:
+            adding = threading.Thread(target=thoth.add, args=(["a text"],))
+            began = time.time()
+            adding.start()
+            until = wait_for(
+                lambda: service.worker("embed-bulk-1")["waiting_until"], 20, "it says so"
+            )
+            assert began < until <= time.time() + 5
+            assert "waits until" in service.run("thoth-supervisor", "status").stdout
+            adding.join(30)
+            assert thoth.count() == 1
+        wait_for(lambda: service.worker("embed-bulk-1")["waiting_until"] is None, 20, "it is over")
+        assert server.books.early(server.books.requests) == []

@@ -121,7 +121,8 @@ class Desk:
             beat = crew.beats.get(slot.name, {})
             pid = child.pid if child is not None else None
             waits = crew.recycling.waits.get(slot.name)
-            workers.append(status.worker_status(slot, pid, beat, slot.name in busy, waits))
+            said = crew.ready_info.get(slot.name)
+            workers.append(status.worker_status(slot, pid, beat, slot.name in busy, waits, said))
         store = status.store_status(
             crew.ready_info.get(STORE, {}), crew.beats.get(STORE, {}), board.store.up
         )

@@ -11,9 +11,17 @@ SCHEMA_VERSION = 1
 
 
 def worker_status(
-    slot: Slot, pid: int | None, beat: Mapping[str, Any], busy: bool, over: str | None = None
+    slot: Slot,
+    pid: int | None,
+    beat: Mapping[str, Any],
+    busy: bool,
+    over: str | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One entry of ``workers``. ``over``: why it is over a bound and not replaced yet."""
+    """One entry of ``workers``. ``over``: why it is over a bound and not replaced yet; ``said``:
+    what it said of itself when it was ready."""
+    said = said if said is not None and pid is not None else {}
+    versions = said.get("versions")
     state = "BUSY" if busy and slot.state is State.READY else slot.state.value
     exit = slot.last_exit
     entry: dict[str, Any] = {
@@ -21,6 +29,10 @@ def worker_status(
         "role": slot.role,
         "lane": slot.lane or None,
         "model": slot.model or None,
+        "engine": versions.get("engine") if isinstance(versions, Mapping) else None,
+        "precision": said.get("precision"),
+        # Seconds since 1970; a provider told it to wait.
+        "waiting_until": beat.get("waiting_until") if pid is not None else None,
         "pid": pid,
         # A slot that was stopped for good is being ended with the service.
         "state": "STOPPING" if slot.state is State.STOPPED else state,
