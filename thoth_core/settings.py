@@ -100,7 +100,8 @@ class Settings:
     openai_key: str = field(repr=False)
     embed_workers: int
     _origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    #: Names in ``thoth.toml`` and ``.env`` that nothing reads, as (name, why).
+    #: Names in ``thoth.toml`` and ``.env`` that nothing reads, and placeholders of keys wherever
+    #: they are, as (name, why).
     unread: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
@@ -208,6 +209,7 @@ def _load(cli: Mapping[str, str], cwd: Path, environ: Mapping[str, str]) -> Sett
             given[spec.field] = Value(text.strip(), value.origin, value.folder, value.name)
     unread = [(name, f"{why} ({dotenv_path})") for name, why in unknown_names(dotenv)]
     unread += [(name, f"{_no_setting(name)} ({toml_path})") for name in strays]
+    unread += _placeholders(sources)
     values = {field: _parse(BY_FIELD[field], value) for field, value in given.items()}
     origins = {field: value.origin for field, value in given.items()}
     return _build(values, origins, environ, outer, tuple(unread))
@@ -270,6 +272,17 @@ def _winner(spec: Spec, sources: Sequence[Mapping[str, Value]]) -> Value | None:
                 return Value(value.text, origin, value.folder, name)
             return value
     return None
+
+
+def _placeholders(sources: Sequence[Mapping[str, Value]]) -> list[tuple[str, str]]:
+    """Where a key is only asked for, as in a template."""
+    keys = (name for spec in SPECS if spec.secret for name in spec.names)
+    values = [value for name in keys for source in sources if (value := source.get(name))]
+    return [
+        (value.name, f"it holds a placeholder, which counts as not set ({value.origin})")
+        for value in values
+        if value.text.strip() and is_placeholder(value.text)
+    ]
 
 
 def _build(

@@ -62,7 +62,7 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
         "rename_collection": ("NAME", "NAME-2"),
     }
     only_looked_at = {"model", "dimension", "collections", "stats", "status", "verify"}
-    # rescue has a test of its own for both.
+    # rescue and ask have tests of their own for both.
     only_looked_at |= {"compact", "rescue", "ask"}
     assert set(calls) | only_looked_at | {"close", "settings", "differing"} == public(Thoth)
 

@@ -342,6 +342,19 @@ def test_config_show_masks_keys_and_names_what_nothing_reads(
     assert {"name", "value", "origin"} <= set(document["settings"][0])
 
 
+def test_config_show_says_which_key_won(
+    settings: Settings, thoth: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-verysecretverysecretverysecret")
+    monkeypatch.setenv("API_OPENAI_KEY", "your_openai_api_key_here")
+    _, out, _ = thoth("config", "show")
+    assert "= sk-…cret  (environment, as OPENAI_API_KEY)" in out
+    assert "nothing reads API_OPENAI_KEY: it holds a placeholder" in out
+    monkeypatch.setenv("API_OPENAI_KEY", "sk-anothersecretanothersecret1234")
+    _, out, _ = thoth("config", "show")
+    assert "= sk-…1234  (environment)" in out and "placeholder" not in out
+
+
 def test_a_bad_setting_is_a_usage_error(
     settings: Settings, thoth: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
