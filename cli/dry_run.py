@@ -31,7 +31,7 @@ def say(output: Output, report: DryRunReport) -> None:
         ),
         ("chunks", f"{report.chunks:,} in new and changed files{old}"),
         ("stored already", f"{report.stored:,}, with a vector of this model{repeated}"),
-        ("to embed", f"{report.to_embed:,} chunks of {report.tokens_to_embed:,} tokens"),
+        ("to embed", f"{report.to_embed:,} chunks, {report.tokens_to_embed:,} tokens"),
         ("tokens", f"{report.tokens:,} in all these chunks, counted with {report.encoding}"),
         ("price", cost_words(report.model, report.cost)),
     ]

@@ -100,7 +100,7 @@ class Output:
             if text:
                 self.warn(f"{name}: {text}")
         cost = told.details.get("cost")
-        if cost is not None and cost.get("usd") is not None:
+        if cost is not None and cost["tokens"] and cost["usd"] is not None:
             from thoth_core.prices import Cost
 
             self.warn(f"used before that: {Cost.from_dict(cost)}")

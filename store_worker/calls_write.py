@@ -129,6 +129,12 @@ def _have(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
     number, stage = number_of(body), calls_documents.stage_of(body)
     if stage is not None:
         calls_documents.check_sources(wanted)
+    if _nothing_there(store, body, number, hashes):
+        # No collection is made for texts that may yet be refused, all of them, as where there is no
+        # key: it would be of a model that it has no vector of.
+        if stage is not None:
+            ledger_staging.reopen(store.ledger, stage, store.now())
+        return {"unchanged": [], "superseded": [], "reused": [], "missing": list(range(len(ids)))}
     collection = ledger_collections.for_write(
         store.ledger, text_of(body, "collection"), number, model
     )
@@ -145,6 +151,18 @@ def _have(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
         "reused": had.reused,
         "missing": had.missing,
     }
+
+
+def _nothing_there(store: Store, body: Body, number: int, hashes: list[str]) -> bool:
+    """Whether there is no such collection, and no vector that could be put into it."""
+    name = text_of(body, "collection")
+    found, dropped = ledger_collections.current(store.ledger, name, number)
+    if found is not None or dropped:
+        return False
+    ledger_collections.check_new_name(name)
+    _dimension(body["model"])
+    identity, _ = ledger_collections.canonical(body["model"])
+    return not ledger_chunks.embedded(store.ledger, [identity or ""], hashes)
 
 
 def _delete(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:

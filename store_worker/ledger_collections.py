@@ -137,7 +137,7 @@ def for_write(
         return None
     if found is not None:
         return claim(ledger, found, model, dimension)
-    _check_new_name(name)
+    check_new_name(name)
     identity, modelled = canonical(model)
     dimension = modelled or dimension
     made = ledger.db.execute(
@@ -202,7 +202,7 @@ def rename(ledger: Ledger, name: str, to: str, number: int) -> None:
             fix="thoth collections",
             collection=name,
         )
-    _check_new_name(to)
+    check_new_name(to)
     if collection.replaces is not None:
         raise _reserved(name)
     if to == name:
@@ -282,7 +282,7 @@ def depart(ledger: Ledger, name: str, number: int, successor: int | None) -> Non
     )
 
 
-def _check_new_name(name: str) -> None:
+def check_new_name(name: str) -> None:
     check_collection_name(name)
     if name.startswith(HIDDEN_PREFIX):
         raise _reserved(name)

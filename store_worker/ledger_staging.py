@@ -48,6 +48,11 @@ def prune(ledger: Ledger, now: float) -> None:
     )
 
 
+def reopen(ledger: Ledger, stage: int, now: float) -> None:
+    """The stage goes on, also one that was given up: its number still says when the run began."""
+    _touch(ledger, stage, now)
+
+
 def is_open(ledger: Ledger, stage: int) -> bool:
     with translated(ledger.path):
         found = ledger.db.execute("SELECT 1 FROM stages WHERE number = ?", (stage,)).fetchone()

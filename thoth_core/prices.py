@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from thoth_core.provider import OPENAI, is_openai
+
 #: When :data:`TABLE` was written. Providers change their prices; this one may be old.
 AS_OF = "2025-01-01"
 #: ``prices_of`` where the price is one that ``THOTH_PRICES`` gives.
@@ -19,8 +21,8 @@ SETTING = "THOTH_PRICES"
 #: What counts the tokens of OpenAI's models that embed.
 EMBEDDING_ENCODING = "cl100k_base"
 
+_LEAST_SHOWN = Decimal("0.0001")
 _MILLION = Decimal(1_000_000)
-_PROVIDER = "openai/"
 _ENTRY = re.compile(
     r"(?P<model>[^\s,=]+)\s*=\s*(?P<given>[^\s,=/]+)(?:\s*/\s*(?P<made>[^\s,=/]+))?"
 )
@@ -83,7 +85,7 @@ def price_of(model: str, prices: Iterable[str] = ()) -> Price | None:
     if name in given:
         return given[name]
     # The table is OpenAI's: a local model that happens to have such a name costs nothing.
-    return TABLE.get(name) if is_paid(model) else None
+    return TABLE.get(name) if is_openai(model) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +125,9 @@ class Cost:
 NOTHING = Cost(0, None, None)
 
 
-def is_paid(model: str) -> bool:
-    """Whether the model runs with a provider, who may want money for it."""
-    return model.startswith(_PROVIDER)
-
-
 def encoding_of(model: str) -> str | None:
     """The encoding that counts what ``model`` embeds; None for a model whose own is not known."""
-    return EMBEDDING_ENCODING if is_paid(model) else None
+    return EMBEDDING_ENCODING if is_openai(model) else None
 
 
 def cost_of(model: str, given: int, made: int = 0, prices: Iterable[str] = ()) -> Cost:
@@ -145,7 +142,7 @@ def cost_of(model: str, given: int, made: int = 0, prices: Iterable[str] = ()) -
 
 def cost_words(model: str, cost: Cost) -> str:
     """The price for people, or why there is none."""
-    if cost.usd is None and not is_paid(model):
+    if cost.usd is None and not is_openai(model):
         return "nothing to pay: a local model"
     name = _plain(model)
     return cost.price or f"not known for {model}; to have it: {SETTING}={name}=<dollars a million>"
@@ -155,12 +152,14 @@ def dollars(usd: Decimal) -> str:
     """An amount for people: to the cent from a dollar on, else two figures that say something."""
     if usd == 0 or usd >= 1:
         return f"${usd:,.2f}"
+    if usd < _LEAST_SHOWN:
+        return f"under ${_LEAST_SHOWN}"
     places = max(2, 1 - usd.adjusted())
     return f"${usd:.{places}f}"
 
 
 def _plain(model: str) -> str:
-    return model.removeprefix(_PROVIDER)
+    return model.removeprefix(OPENAI)
 
 
 def _dollars(text: str, part: str) -> Decimal:

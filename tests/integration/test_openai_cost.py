@@ -104,10 +104,34 @@ def test_an_ingest_that_ends_for_want_of_quota_says_what_it_used(
 
 
 def test_a_dry_run_needs_no_key(make_service: Make, docs: Path) -> None:
-    service = make_service(MODEL)
-    for name in ("API_OPENAI_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        service.env[name] = ""
+    service = without_key(make_service)
     said, _ = ingest(service, "--dry-run", str(docs))
     assert said["to_embed"] > 8 and said["cost"]["usd"] > 0
     shown = service.run("thoth", "ingest", "--dry-run", str(docs))
     assert f"(prices of {AS_OF}, which may be old)" in shown.stdout
+
+
+@pytest.mark.parametrize("command", [["ingest", "docs"], ["query", "a thing"], ["embed", "a text"]])
+def test_who_has_no_key_is_told_which_setting_is_missing_and_how_to_work_without(
+    make_service: Make, command: list[str]
+) -> None:
+    service = without_key(make_service)
+    (service.root / "docs").mkdir()
+    (service.root / "docs" / "a.txt").write_text("The keys are on the table.")
+    done = service.run("thoth", *command)
+    assert done.returncode == 5
+    assert "API_OPENAI_KEY" in done.stderr and ".env" in done.stderr
+    assert "RAG_EMBEDDING_MODEL=all-MiniLM-L6-v2" in done.stderr
+    # Whoever follows that is not in the way of what failed.
+    local = {"RAG_EMBEDDING_MODEL": "fake/32"}
+    assert service.run("thoth", "collections", "--json").stdout.count("openai") == 0
+    worked = service.run("thoth", "ingest", "--json", "docs", env=local)
+    assert worked.returncode == 0, worked.stderr
+    assert json.loads(worked.stdout)["embedded"] == 1
+
+
+def without_key(make_service: Make) -> RealService:
+    service = make_service(MODEL, API_OPENAI_KEY="your_openai_api_key_here")
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        service.env[name] = ""
+    return service

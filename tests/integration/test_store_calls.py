@@ -162,6 +162,8 @@ def test_have_tells_an_add_what_is_missing_and_reuses_vectors(store):
     m = model()
     number = store.next_number()
     assert store.have(["a", "b"], ["one", "two"], number=number)["missing"] == [0, 1]
+    # There is nothing yet that could be of a model.
+    assert store.call("collections", {}).body["collections"] == []
     vectors = rows(2)
     store.upsert(["a", "b"], vectors, number=number, model=m, texts=["one", "two"])
     assert store.have(["a", "b"], ["one", "two"])["unchanged"] == [0, 1]

@@ -109,7 +109,8 @@ def test_what_is_no_price_is_named(text: str, said: str) -> None:
         ("1234.567", "$1,234.57"),
         ("0.5", "$0.50"),
         ("0.0049", "$0.0049"),
-        ("0.00000321", "$0.0000032"),
+        ("0.00031", "$0.00031"),
+        ("0.00000321", "under $0.0001"),
     ],
 )
 def test_a_small_amount_is_not_rounded_to_nothing(usd: str, shown: str) -> None:
