@@ -70,6 +70,7 @@ class SimCrew(Crew):
             unit_timeout=world.shape.limits.unit_timeout,
             data_dir=Path("/nowhere"),
             embedding_model=OWN,
+            openai_key="",
         )
         super().__init__(
             settings, supervisor.service, Path("/back"), policy=world.shape.policy, **links
