@@ -19,8 +19,13 @@ def say(output: Output, report: DryRunReport) -> None:
         output.note(f"note: {source}: {note}")
     for source, error in report.failed:
         output.warn(f"failed: {source}: {reason_of(error)}")
-    repeated = f", {report.repeated:,} of a text that is there twice" if report.repeated else ""
-    old = f"; {report.unchanged_chunks:,} in unchanged files" if report.unchanged_chunks else ""
+    repeated = (
+        f"; {report.repeated:,} more repeat a text that is to be embedded"
+        if report.repeated
+        else ""
+    )
+    old = report.unchanged_chunks
+    where = f", {old:,} of them in unchanged files" if old else ""
     rows = [
         ("collection", report.collection),
         ("model", report.model),
@@ -29,10 +34,10 @@ def say(output: Output, report: DryRunReport) -> None:
             f"{report.new:,} new, {report.changed:,} changed, {report.unchanged:,} unchanged, "
             f"{len(report.failed):,} failed",
         ),
-        ("chunks", f"{report.chunks:,} in new and changed files{old}"),
-        ("stored already", f"{report.stored:,}, with a vector of this model{repeated}"),
+        ("chunks", f"{report.chunks:,} in new and changed files"),
+        ("stored already", f"{report.stored:,}, with a vector of this model{where}{repeated}"),
         ("to embed", f"{report.to_embed:,} chunks, {report.tokens_to_embed:,} tokens"),
-        ("tokens", f"{report.tokens:,} in all these chunks, counted with {report.encoding}"),
+        ("tokens", f"{report.tokens:,} in new and changed files, counted with {report.encoding}"),
         ("price", cost_words(report.model, report.cost)),
     ]
     width = max(len(name) for name, _ in rows)

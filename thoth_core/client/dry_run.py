@@ -80,7 +80,9 @@ class DryRun(Ingest):
 
     def _unchanged(self, known: dict[str, Any]) -> None:
         super()._unchanged(known)
-        self._unchanged_chunks += int(known.get("chunks") or 0)
+        chunks = int(known.get("chunks") or 0)
+        self._unchanged_chunks += chunks
+        self._embedded += chunks
 
     def _begun(self) -> int:
         return 0

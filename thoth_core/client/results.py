@@ -165,11 +165,12 @@ class DryRunReport:
     """What an ingest would do. ``new``, ``changed``, ``unchanged``, ``failed``, ``notes`` and
     ``chunks`` as in :class:`IngestReport`.
 
-    Of the chunks of new and changed files ``stored`` have a vector of ``model`` in the store
-    already, under whatever id; ``repeated`` have the text of another one, with which it is embedded
-    once; and ``to_embed`` are left. ``tokens`` is the sum over all of these, ``tokens_to_embed``
-    over the last, counted with ``encoding``: for a model of OpenAI's its own, for others the one of
-    ``RAG_CHUNK_ENCODING``, which is near. ``cost`` is what they would cost."""
+    ``stored`` chunks have a vector of ``model`` in the store already, under whatever id, the
+    ``unchanged_chunks`` of unchanged files among them; ``repeated`` have the text of another one,
+    with which it is embedded once; and ``to_embed`` are left. ``tokens`` is the sum over new and
+    changed files, ``tokens_to_embed`` over what is to be embedded. ``encoding`` counted them: for a
+    model of OpenAI's its own, for others that of ``RAG_CHUNK_ENCODING``, which is near. ``cost`` is
+    what they would cost."""
 
     collection: str
     model: str
