@@ -23,6 +23,8 @@ def status_lines(status: Mapping[str, Any]) -> list[str]:
     if models:
         lines.append(f"models: {', '.join(str(m) for m in models)}")
     lines += [_worker(w) for w in status.get("workers") or ()]
+    if status.get("lacking"):
+        lines.append(f"lacking: {status['lacking']}")
     if status.get("quarantined"):
         lines.append(f"quarantine: {status['quarantined']} texts, see thoth quarantine")
     store = status.get("store")

@@ -14,3 +14,13 @@ def is_openai(model: str) -> bool:
 def needs_key(base_url: str) -> bool:
     """Whether the server there answers nobody without a key: OpenAI's own. Another one may."""
     return "api.openai.com" in base_url
+
+
+def lacks_key(model: str, key: str, base_url: str) -> str:
+    """What is to be said where ``model`` needs a key and there is none, else "": the rest works."""
+    if key or not is_openai(model) or not needs_key(base_url):
+        return ""
+    return (
+        f"there is no key for {model}, so nothing can be embedded: set API_OPENAI_KEY (in .env, "
+        "say), then: thoth-supervisor reload"
+    )

@@ -130,6 +130,16 @@ def test_who_has_no_key_is_told_which_setting_is_missing_and_how_to_work_without
     assert json.loads(worked.stdout)["embedded"] == 1
 
 
+def test_status_says_that_a_key_is_missing_until_there_is_one(make_service: Make) -> None:
+    service = without_key(make_service).start()
+    assert (
+        "lacking: there is no key for openai/" in service.run("thoth-supervisor", "status").stdout
+    )
+    service.env["API_OPENAI_KEY"] = "sk-proj-0123456789abcdef"
+    assert service.run("thoth-supervisor", "reload").returncode == 0
+    assert service.status()["lacking"] is None
+
+
 def without_key(make_service: Make) -> RealService:
     service = make_service(MODEL, API_OPENAI_KEY="your_openai_api_key_here")
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):

@@ -15,7 +15,7 @@ from typing import Any
 from thoth_core import log_format
 from thoth_core.devices import devices_for, place, threads
 from thoth_core.errors import ThothError, WorkerFailed, from_dict
-from thoth_core.provider import is_openai
+from thoth_core.provider import is_openai, lacks_key
 from thoth_core.settings import Settings
 from thoth_core.supervisor.deaths import Deaths
 from thoth_core.supervisor.environment import child_environment
@@ -344,6 +344,12 @@ class Crew:
             self._log.error("%s", self._problem(slot))
         self._drop_stopped()
         return exit
+
+    def lacking(self) -> str:
+        """What keeps a model of a provider from working that has slots; "" if nothing does."""
+        server = self.settings.openai_base_url
+        told = (lacks_key(slot.model, self._key, server) for slot in self.slots.values())
+        return next(filter(None, told), "")
 
     def renew_key(self, now: float, key: str) -> list[str]:
         """Give this key to all who need one, from now on; the names of those who have it. Who had

@@ -20,7 +20,7 @@ from typing import Any
 
 from thoth_core.errors import AlreadyRunning, InternalError, StorageError, ThothError, from_dict
 from thoth_core.locks import FileLock, holder
-from thoth_core.provider import is_openai, needs_key
+from thoth_core.provider import lacks_key
 from thoth_core.settings import Settings, ensure_private_dir
 from thoth_core.supervisor.logs import keep_stderr, logs_dir, supervisor_log
 from thoth_core.supervisor.neighbour import neighbour
@@ -116,7 +116,7 @@ def _serve(
         if message:
             log.info("%s", message)
             announce({"event": "note", "message": message})
-        lacking = _lacks_key(settings)
+        lacking = lacks_key(settings.embedding_model, settings.openai_key, settings.openai_base_url)
         if lacking:
             log.warning("%s", lacking)
             announce({"event": "note", "message": lacking})
@@ -136,17 +136,6 @@ def _serve(
         for lock in locks:
             lock.release()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _lacks_key(settings: Settings) -> str:
-    """What is to be said where the model needs a key and there is none: the rest works without."""
-    model, server = settings.embedding_model, settings.openai_base_url
-    if settings.openai_key or not is_openai(model) or not needs_key(server):
-        return ""
-    return (
-        f"there is no key for {model}, so nothing can be embedded: set API_OPENAI_KEY (in .env, "
-        "say), then: thoth-supervisor reload"
-    )
 
 
 def _make_data_dir(settings: Settings) -> None:

@@ -140,6 +140,7 @@ class Desk:
                 if team.model is not None
             ],
             "workers": workers,
+            "lacking": crew.lacking() or None,
             "queue": self._dispatch.queue(),
             "quarantined": len(self._quarantine.quarantine),
             "store": store | {"embedded_total": board.counters["texts_embedded"]},
