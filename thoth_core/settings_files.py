@@ -29,6 +29,7 @@ class Value:
     origin: str
     folder: Path
     name: str
+    in_file: bool = False
 
 
 def first_file(name: str, folders: Iterable[Path]) -> Path | None:
@@ -78,7 +79,7 @@ def read_dotenv(path: Path) -> dict[str, Value]:
                     fix='write NAME=value, and "quotes" around a value with blanks',
                 )
         elif binding.key is not None and binding.value is not None:
-            values[binding.key] = Value(binding.value, origin, path.parent, binding.key)
+            values[binding.key] = Value(binding.value, origin, path.parent, binding.key, True)
     return values
 
 
@@ -123,7 +124,7 @@ def read_toml(path: Path) -> tuple[dict[str, Value], list[str]]:
                 fix="remove one of the two",
                 setting=name,
             )
-        values[name] = Value(_toml_text(name, raw, origin), origin, path.parent, name)
+        values[name] = Value(_toml_text(name, raw, origin), origin, path.parent, name, True)
     return values, unknown
 
 
@@ -172,7 +173,8 @@ def _read(path: Path) -> str:
 
 def expand(value: Value, environ: Mapping[str, str], dotenv: Mapping[str, Value]) -> str:
     """``value`` with ``${NAME}`` and ``${NAME:-default}`` filled in: from the environment first,
-    then from the ``.env``. A relative WORKSPACE_DIR of a ``.env`` starts from its folder.
+    then from the ``.env``. A relative WORKSPACE_DIR of a ``.env`` starts from its folder; one that
+    is set nowhere is the folder of the file that names it: whoever works there has it lie there.
 
     Raises :class:`SettingsError` for a name that is set nowhere: as an empty text it would turn
     ``${WORKSPACE_DIR}/knowledge`` into a folder at the root.
@@ -198,6 +200,8 @@ def _expand(
             return text
         if default is not None:
             return default
+        if name == "WORKSPACE_DIR" and value.in_file and name not in open_names:
+            return str(value.folder)
         raise SettingsError(
             f"{value.name} is {value.text!r} (from {value.origin})",
             cause=f"{name} is not set",

@@ -116,11 +116,23 @@ def test_the_default_store_is_in_the_workspace(tmp_path: Path, home: dict[str, s
 def test_a_variable_that_is_not_set_is_an_error_and_never_an_empty_text(
     tmp_path: Path, home: dict[str, str]
 ) -> None:
-    cwd = folder(tmp_path / "w", env='RAG_VECTOR_DB_PATH="${WORKSPACE_DIR}/knowledge"\n')
+    cwd = folder(tmp_path / "w", env='RAG_VECTOR_DB_PATH="${WORKPLACE}/knowledge"\n')
     with pytest.raises(SettingsError) as caught:
         Settings.load(cwd=cwd, environ=home)
     assert "RAG_VECTOR_DB_PATH" in caught.value.message and ".env:1" in caught.value.message
-    assert "WORKSPACE_DIR is not set" in caught.value.cause
+    assert "WORKPLACE is not set" in caught.value.cause
+
+
+def test_a_workspace_that_is_set_nowhere_is_the_folder_of_the_file_that_names_it(
+    tmp_path: Path, home: dict[str, str]
+) -> None:
+    cwd = folder(tmp_path / "w", env='RAG_VECTOR_DB_PATH="${WORKSPACE_DIR}/knowledge"\n')
+    found = Settings.load(cwd=cwd, environ=home)
+    assert found.vector_db_path == cwd / "knowledge"
+    assert found.workspace_dir is None
+    named = {**home, "RAG_VECTOR_DB_PATH": "${WORKSPACE_DIR}/knowledge"}
+    with pytest.raises(SettingsError, match="environment"):
+        Settings.load(cwd=cwd, environ=named)
 
 
 def test_variables_may_have_defaults_and_refer_to_each_other_but_not_in_a_circle(
