@@ -8,14 +8,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from tests.support.openai_faults import Fault, at, starting_at
 from tests.support.openai_server import OpenAIServer
-from tests.unit.fake_service import FakeService, Reply, private_settings, result
+from tests.unit.asking import LONG, ask, asking, store
+from tests.unit.fake_service import Reply
 from thoth_core import Answer, AsyncThoth, Settings, Thoth
 from thoth_core.asking.failures import TRIES
 from thoth_core.asking.results import NOT_HERE
@@ -33,47 +33,6 @@ from thoth_core.errors import (
 )
 from thoth_core.wire import Message
 
-#: More than any machine needs; only a defect waits so long.
-LONG = 60.0
-
-
-def store(message: Message, reply: Reply, score: float = 0.9) -> None:
-    """Three passages, whatever is asked."""
-    hits = [
-        {
-            "id": f"id{n}",
-            "score": score - n / 100,
-            "text": f"Passage text {n}.",
-            "metadata": {"source": "/x/notes.md", "line_start": 10 * n, "heading": f"H{n}"},
-        }
-        for n in (1, 2, 3)
-    ]
-    bodies = {
-        "query": {"hits": [hits], "errors": []},
-        "collections": {
-            "collections": [
-                {
-                    "name": "thoth_knowledge",
-                    "model": {"name": "all-MiniLM-L6-v2"},
-                    "dimension": 384,
-                    "count": 3,
-                }
-            ]
-        },
-    }
-    reply(result(message, **bodies[message.kind]))
-
-
-@contextmanager
-def asking(
-    server: OpenAIServer | None = None, handle: Any = store, **settings: str
-) -> Iterator[Settings]:
-    """Settings of a client whose service and chat server are there."""
-    if server is not None:
-        settings = {"OPENAI_BASE_URL": server.base_url, "API_OPENAI_KEY": server.key, **settings}
-    with private_settings(**settings) as made, FakeService(made, handle):
-        yield made
-
 
 @pytest.fixture
 def server() -> Iterator[OpenAIServer]:
@@ -83,11 +42,6 @@ def server() -> Iterator[OpenAIServer]:
 
 def saying(text: str) -> Callable[[Any], str]:
     return lambda messages: text
-
-
-def ask(settings: Settings, **more: Any) -> Answer:
-    with Thoth(settings, autostart=False) as thoth:
-        return thoth.ask("is it so?", **more)
 
 
 def test_an_answer_has_its_citations_resolved(server: OpenAIServer) -> None:
@@ -170,7 +124,7 @@ def test_a_local_server_needs_no_key(server: OpenAIServer) -> None:
 def test_without_the_package_the_extra_is_named(
     server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thoth_core.asking.chat.find_spec", lambda name: None)
+    monkeypatch.setattr("thoth_core.asking.ready.find_spec", lambda name: None)
     with asking(server) as settings, pytest.raises(Exception, match="not installed") as caught:
         ask(settings)
     assert "thoth-core[openai]" in str(caught.value)

@@ -55,6 +55,18 @@ def test_a_query_needs_no_numpy_and_nothing_that_reads_files() -> None:
     assert not unwanted & loaded_after(code)
 
 
+def test_a_question_loads_nothing_to_ask_with_before_something_near_was_found() -> None:
+    code = (
+        "import cli.ask\n"
+        "from thoth_core import Thoth\n"
+        "thoth = Thoth({'OPENAI_BASE_URL': 'http://127.0.0.1:9/v1'}, autostart=False)\n"
+        "try: thoth.ask('x')\n"
+        "except Exception as problem: assert type(problem).__name__ == 'ServiceUnavailable'\n"
+        "else: raise AssertionError"
+    )
+    assert not {"openai", "httpx", "numpy", "tiktoken", "asyncio"} & loaded_after(code)
+
+
 @pytest.mark.parametrize("name", thoth_core.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(thoth_core, name) is not None

@@ -15,7 +15,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.asking.citations import CitationFilter
@@ -41,10 +40,7 @@ from thoth_core.asking.request import (
     first_request,
     is_local,
     model_name,
-    needs_key,
-    no_key,
 )
-from thoth_core.errors import MissingDependency
 
 if TYPE_CHECKING:
     from thoth_core.settings import Settings
@@ -67,19 +63,6 @@ class Reply:
     model: str
     usage: dict[str, int] | None
     finish_reason: str
-
-
-def check_ready(settings: Settings) -> None:
-    """Raise what is known to be wrong before anything is asked: :class:`AuthenticationFailed`
-    without a key for a server that wants one, :class:`MissingDependency` without the package."""
-    if not settings.openai_key and needs_key(settings.openai_base_url):
-        raise no_key()
-    if find_spec("openai") is None:
-        raise MissingDependency(
-            "the package openai is not installed",
-            cause="it speaks to chat servers, local ones too",
-            fix="pip install 'thoth-core[openai]'",
-        )
 
 
 class Chat:

@@ -11,11 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from thoth_core.asking import threshold
-from thoth_core.asking.chat import Chat, Reply, check_ready
 from thoth_core.asking.citations import resolved
 from thoth_core.asking.prompt import Prompt, build, numbered
+from thoth_core.asking.ready import check_ready
 from thoth_core.asking.results import NOT_HERE, Answer, Citation
-from thoth_core.asking.talk import Post, Talk
 from thoth_core.client.arguments import Where
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
@@ -25,6 +24,8 @@ from thoth_core.errors import InvalidInput
 from thoth_core.plain_values import shown
 
 if TYPE_CHECKING:
+    from thoth_core.asking.chat import Reply
+    from thoth_core.asking.talk import Post, Talk
     from thoth_core.settings import Settings
 
 #: Counts the prompt, whatever model reads it: its own tokenizer may not be here.
@@ -102,6 +103,9 @@ class Ask(Transfer):
             answer=self._settings.qa_max_tokens,
             tokens=lambda: load_encoding(_ENCODING),
         )
+        # What talks is loaded for those questions alone that are asked.
+        from thoth_core.asking.talk import Talk
+
         self._talk = talk = Talk(lambda post: self._conversation(prompt, model, post))
         # It may have been cancelled while there was nothing to tell that.
         self._check()
@@ -121,6 +125,8 @@ class Ask(Transfer):
         )
 
     async def _conversation(self, prompt: Prompt, model: str | None, post: Post) -> Reply:
+        from thoth_core.asking.chat import Chat
+
         show, note = _posting(post, self._on_token), _posting(post, self._note)
         return await Chat(self._settings, model, show, note).answer(prompt)
 
