@@ -80,6 +80,8 @@ class _Shown:
         self._open = False
 
     def piece(self, text: str) -> None:
+        # Before it is out: Ctrl-C may come in between.
+        self._open = True
         self._output.piece(_safe(text))
         self._open = not text.endswith("\n")
 

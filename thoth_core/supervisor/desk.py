@@ -39,6 +39,22 @@ SERVICE_FIELDS = (
 )
 
 
+#: Those that are the service's only where one of the two has a model of OpenAI's: a client of a
+#: local model may have an address to ask questions of.
+_OPENAI_FIELDS = ("openai_base_url", "openai_dimensions")
+
+
+def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """The fields in which a client's settings are not those that are in force here. Pure."""
+    models = [str(each.get("embedding_model")) for each in (ours, theirs)]
+    idle = () if any(name.startswith("openai/") for name in models) else _OPENAI_FIELDS
+    return [
+        name
+        for name in SERVICE_FIELDS
+        if name not in idle and name in theirs and name in ours and theirs[name] != ours[name]
+    ]
+
+
 class Desk:
     """``started`` is the monotonic time of the service's start."""
 
@@ -70,11 +86,7 @@ class Desk:
             "service": self._service,
             "model": self._dispatch.board.own.model or {"name": self._settings.embedding_model},
             "settings": ours,
-            "differing": [
-                name
-                for name in SERVICE_FIELDS
-                if name in theirs and name in ours and theirs[name] != ours[name]
-            ],
+            "differing": differing(ours, theirs),
         }
 
     def control(self, now: float, message: Message) -> dict[str, Any]:
