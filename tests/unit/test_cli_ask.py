@@ -66,7 +66,7 @@ def test_the_answer_comes_first_then_where_it_is_from(thoth: Any) -> None:
     dropped, used = err.splitlines()
     assert dropped == "dropped: [9] names no passage; there were 1"
     assert "tokens" in used
-    assert "$0.0000" in used
+    assert "$0.0001" in used
     assert "by gpt-4o-mini" in used
 
 

@@ -15,30 +15,22 @@ from urllib.parse import urlsplit
 from thoth_core.asking.failures import Failure
 from thoth_core.asking.prompt import Message
 from thoth_core.errors import AuthenticationFailed
-from thoth_core.setting_specs import BY_FIELD
+from thoth_core.provider import OPENAI
 
 #: Said to a server that needs no key: the client of OpenAI sends none without one.
 NO_KEY = "none"
-#: Where the models of OpenAI are.
-OPENAI_URL = str(BY_FIELD["openai_base_url"].default)
-_PREFIX = "openai/"
 
 
 def model_name(setting: str) -> str:
     """The name that the server has the model under: ``openai/gpt-4o-mini`` is ``gpt-4o-mini``."""
-    return setting.removeprefix(_PREFIX)
+    return setting.removeprefix(OPENAI)
 
 
-def needs_key(base_url: str) -> bool:
-    """Whether the server at this address is known to refuse whoever has none."""
-    return base_url.rstrip("/") == OPENAI_URL
-
-
-def no_key() -> AuthenticationFailed:
+def no_key(base_url: str) -> AuthenticationFailed:
     return AuthenticationFailed(
         "no key for OpenAI is set",
         cause="API_OPENAI_KEY (or OPENAI_API_KEY) is not set, and answers are written by a chat "
-        f"model at {OPENAI_URL}",
+        f"model at {base_url}",
         fix="set API_OPENAI_KEY in .env, or OPENAI_BASE_URL to a local server that speaks the same"
         " language, such as http://127.0.0.1:8080/v1, which needs no key",
         setting="API_OPENAI_KEY",

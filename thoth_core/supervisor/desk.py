@@ -9,6 +9,7 @@ from typing import Any
 
 from thoth_core import __version__
 from thoth_core.errors import InvalidInput, ProtocolError
+from thoth_core.provider import is_openai
 from thoth_core.settings import Settings
 from thoth_core.supervisor import status
 from thoth_core.supervisor.crew import STORE, Crew
@@ -47,7 +48,7 @@ _OPENAI_FIELDS = ("openai_base_url", "openai_dimensions")
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """The fields in which a client's settings are not those that are in force here. Pure."""
     models = [str(each.get("embedding_model")) for each in (ours, theirs)]
-    idle = () if any(name.startswith("openai/") for name in models) else _OPENAI_FIELDS
+    idle = () if any(map(is_openai, models)) else _OPENAI_FIELDS
     return [
         name
         for name in SERVICE_FIELDS
