@@ -28,9 +28,9 @@ def text_of(message: Message) -> str:
 
 def quoting(messages: Sequence[Message]) -> str:
     """The first sentence of the first passage of the last message, and ``[1]``. A passage begins
-    at its number in brackets, or in a tag."""
+    at its number in brackets, or in a tag that a line in brackets may follow."""
     asked = text_of(messages[-1]) if messages else ""
-    found = re.search(r"\[1\]|<passage\b[^>]*>", asked)
+    found = re.search(r"\[1\]|<passage\b[^>]*>\n?(?:\(.*\)\n)?", asked)
     if found is None:
         return "I do not know."
     passage = re.split(r"\[2\]|</?passage\b", asked[found.end() :], maxsplit=1)[0]

@@ -52,7 +52,8 @@ class RealService:
     # -- running things -----------------------------------------------------------------------
 
     def environ(self, **more: str) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAG_", "THOTH_"))}
+        ours = ("RAG_", "THOTH_", "OPENAI_", "API_OPENAI_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         return {**kept, **self.env, **more}
 
     def run(

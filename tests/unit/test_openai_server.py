@@ -365,6 +365,14 @@ def test_a_chat_answer_quotes_the_first_passage(client: openai.OpenAI) -> None:
     assert made.usage is not None and made.usage.completion_tokens == tokens_of("Cats sleep. [1]")
 
 
+def test_a_passage_may_be_in_tags(client: openai.OpenAI) -> None:
+    passages = '<passage 1 x>\n(from "cats.txt")\nCats sleep. They purr.\n</passage 1 x>\n'
+    made = client.chat.completions.create(
+        model="gpt-4o", messages=[{"role": "user", "content": passages + "What do cats do?"}]
+    )
+    assert made.choices[0].message.content == "Cats sleep. [1]"
+
+
 def test_a_streamed_answer_begins_before_it_is_complete(
     server: OpenAIServer, client: openai.OpenAI
 ) -> None:
