@@ -69,7 +69,7 @@ def test_the_whole_file_works_as_it_stands(make_service: Make, tmp_path: Path) -
         assert chat.model == "gpt-4o-mini" and chat.key == server.key
 
         shown = service.run("thoth", "config", "show")
-        [line] = [each for each in shown.stdout.splitlines() if "OPENAI_KEY" in each]
+        [line] = [each for each in shown.stdout.splitlines() if each.startswith("API_OPENAI_KEY ")]
         print(line)
         assert "OPENAI_API_KEY" in line and server.key not in shown.stdout
         assert {each.model for each in server.books.embeddings} == {"text-embedding-3-small"}

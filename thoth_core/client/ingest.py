@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -32,10 +32,12 @@ from thoth_core.documents.base import Document, read_document
 from thoth_core.documents.discover import Failed, Found, discover, printable
 from thoth_core.encoding import TextEncoding, load_encoding
 from thoth_core.errors import (
+    AuthenticationFailed,
     Cancelled,
     Conflict,
     DeadlineExceeded,
     InvalidInput,
+    QuotaExceeded,
     RequestTooLarge,
     ThothError,
 )
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Calls under way at once: with chunks, and with records of finished files.
 ADDS, RECORDS = 4, 16
+#: Seconds for what is under way when the account of the provider is found to be of no use.
+PAID_SECONDS = 60.0
 
 Done = Callable[[Any], None]
 StrPath = str | os.PathLike[str]
@@ -120,6 +124,9 @@ class Ingest:
                 self._send_pack()
             self._tell()
         except BaseException as problem:
+            if isinstance(problem, AuthenticationFailed | QuotaExceeded):
+                # The other calls end by it too, once what was paid for is stored.
+                wait(list(self._open), PAID_SECONDS)
             for future in list(self._open):
                 future.cancel()
             self._report.tokens += sum(pack.used.tokens for pack in self._packs)

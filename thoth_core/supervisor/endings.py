@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thoth_core.errors import ThothError
 from thoth_core.supervisor.board import Board
-from thoth_core.supervisor.requests import Request
+from thoth_core.supervisor.requests import Phase, Request
 from thoth_core.wire import Buffer
 
 
@@ -56,9 +57,24 @@ def settle(board: Board, request: Request) -> None:
     """Answer the request if nothing of it is open."""
     if board.requests.get(request.id) is not request or request.units or request.calls:
         return
+    if request.given_up is not None:
+        board.fail(request, request.given_up)
+        return
     if request.left > 0:
         return
     if request.kind == "query":
         finish_query(board, request, {"hits": []}, ())
     else:
         finish_texts(board, request)
+
+
+def give_up(board: Board, request: Request, problem: ThothError) -> None:
+    """End the ``add`` with ``problem``: what waits is not begun, and what a worker is at is paid
+    for, so it is waited for and stored first."""
+    if request.given_up is None:
+        request.given_up = problem
+    request.team.bulk.discard(request)
+    request.pending.clear()
+    for unit in [each for each in request.units if each.phase is Phase.QUEUED]:
+        board.drop_unit(unit)
+    settle(board, request)

@@ -17,7 +17,7 @@ from thoth_core.errors import (
 from thoth_core.supervisor.assign import send_again
 from thoth_core.supervisor.begin import follow
 from thoth_core.supervisor.board import Board, ToClient
-from thoth_core.supervisor.endings import finish_query, finish_texts, open_items, settle
+from thoth_core.supervisor.endings import finish_query, finish_texts, give_up, open_items, settle
 from thoth_core.supervisor.pool import Worker
 from thoth_core.supervisor.requests import Call, Phase, Request, Unit
 from thoth_core.wire import Message
@@ -32,6 +32,8 @@ OF_THE_PROVIDER = (
     ModelNotFound,
     SettingsError,
 )
+#: Those of them that hold for every request to it.
+OF_THE_ACCOUNT = (AuthenticationFailed, QuotaExceeded)
 
 
 # -- from embed workers ---------------------------------------------------------------------------
@@ -46,11 +48,24 @@ def unit_refused(board: Board, unit: Unit, problem: ThothError) -> None:
         board.requeue(unit)
         return
     if isinstance(problem, OF_THE_PROVIDER):
-        # About no text: the others would be answered so too, and some of them paid for.
-        board.fail(unit.request, problem)
+        # About no text: the others would be answered so too.
+        _provider_refused(board, unit, problem)
         return
     _count_errors(unit, [(position, problem.to_dict()) for position in range(len(unit.items))])
     _close_unit(board, unit)
+
+
+def _provider_refused(board: Board, unit: Unit, problem: ThothError) -> None:
+    request = unit.request
+    if request.kind != "add":
+        board.fail(request, problem)
+        return
+    board.drop_unit(unit)
+    give_up(board, request, problem)
+    if isinstance(problem, OF_THE_ACCOUNT):
+        for other in [each for each in board.requests.values() if each.team is request.team]:
+            if other.kind == "add" and not other.own and other.units:
+                give_up(board, other, problem)
 
 
 def unit_done(board: Board, unit: Unit, message: Message) -> None:

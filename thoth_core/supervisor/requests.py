@@ -136,6 +136,8 @@ class Request:
     unchanged: int = 0
     windowed: int = 0
     tokens: int = 0
+    #: What it ends with as soon as nothing of it is with a worker or the store.
+    given_up: ThothError | None = None
     #: Nobody's: dispatch asked itself, to see what a text does to a worker.
     own: bool = False
     #: ``Board.verdicts`` when its texts were compared with the quarantine; -1 if they were not.
