@@ -76,7 +76,8 @@ class _Bucket:
         # providers tell are rounded.
         self.rate = min(usual, used / reset) if reset and used > 0 else usual
         seen = left - self.out
-        self.level = seen if first else min(self.level, seen)
+        # With nothing on its way the provider knows best: what it refused took nothing of it.
+        self.level = seen if first or self.out <= 0 else min(self.level, seen)
 
 
 @dataclass(slots=True)

@@ -146,3 +146,21 @@ def test_nine_tenths_of_the_limit_go_through_and_hardly_anything_is_refused(
     possible = min(min(requests, tokens / size) * seconds / 60, at_once / latency * seconds)
     assert provider.served >= 0.9 * possible - at_once
     assert provider.refused <= 0.01 * provider.served + 2 * at_once
+
+
+def test_what_was_refused_in_the_first_burst_is_not_waited_for() -> None:
+    """Before the limits are known all goes out at once; one is let through and the others are
+    refused, and these took nothing of what is left."""
+    pace = Pace()
+    told = {
+        "x-ratelimit-limit-tokens": "1000000",
+        "x-ratelimit-remaining-tokens": "6000",
+        "x-ratelimit-reset-tokens": "600ms",
+    }
+    for _ in range(24):
+        pace.sent(0.0, 10_000)
+    pace.ended(0.2, 10_000, told)
+    for _ in range(23):
+        pace.ended(0.2, 10_000, told)
+        pace.refused(0.2, 0.3)
+    assert pace.ready_at(0.2, 10_000) <= 0.2 + 0.3 + 10_000 / (1_000_000 / 60)
