@@ -76,8 +76,7 @@ class _Bucket:
         # providers tell are rounded.
         self.rate = min(usual, used / reset) if reset and used > 0 else usual
         seen = left - self.out
-        # With nothing on its way the provider knows best: what it refused took nothing of it.
-        self.level = seen if first or self.out <= 0 else min(self.level, seen)
+        self.level = seen if first else min(self.level, seen)
 
 
 @dataclass(slots=True)
@@ -117,12 +116,15 @@ class Pace:
                 reset = seconds_of(headers.get(f"x-ratelimit-reset-{name}", ""))
                 bucket.told(now, limit, left, reset)
 
-    def refused(self, now: float, wait: float) -> None:
-        """The provider says that it was too much, and to come again in ``wait`` seconds."""
+    def refused(self, now: float, wait: float, tokens: int) -> None:
+        """The provider says that a request of so many tokens, which has ended, was too much, and to
+        come again in ``wait`` seconds. It took nothing of what is left."""
         self.not_before = max(self.not_before, now + wait)
-        for bucket in self._buckets.values():
+        for name, amount in ((REQUESTS, 1), (TOKENS, tokens)):
+            bucket = self._buckets[name]
             bucket.fill(now)
             if bucket.limit is not None:
+                bucket.level += amount
                 # What it would fill up until then is not to go out in one burst.
                 bucket.level = min(bucket.level, -wait * bucket.rate)
 

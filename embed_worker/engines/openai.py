@@ -237,11 +237,12 @@ class OpenAIEngine:
                 self._gate.answered()
             tries += 1
             job.step()
-            await self._after_failure(job, status, error, headers or {}, said, tries, bad)
+            await self._after_failure(job, tokens, status, error, headers or {}, said, tries, bad)
 
     async def _after_failure(
         self,
         job: _Job,
+        tokens: int,
         status: int | None,
         error: Mapping[str, Any],
         headers: Mapping[str, str],
@@ -284,7 +285,7 @@ class OpenAIEngine:
         what = f"HTTP {status}" if status is not None else said
         self._log.warning("%s; again in %.1f s", what, found.wait)
         if found.told:
-            self._gate.pace.refused(now, found.wait)
+            self._gate.pace.refused(now, found.wait, tokens)
             return
         end = now + found.wait
         while (left := end - time.monotonic()) > 0:

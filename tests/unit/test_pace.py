@@ -44,9 +44,9 @@ def test_nothing_is_sent_before_it_was_told() -> None:
     pace = Pace()
     pace.sent(1.0, 5)
     pace.ended(1.5, 5)
-    pace.refused(1.5, 2.0)
+    pace.refused(1.5, 2.0, 0)
     assert pace.ready_at(1.6, 5) == 3.5
-    pace.refused(1.7, 0.5)
+    pace.refused(1.7, 0.5, 0)
     assert pace.ready_at(1.8, 5) == 3.5
     assert pace.ready_at(3.5, 5) == 3.5
 
@@ -134,7 +134,7 @@ def test_nine_tenths_of_the_limit_go_through_and_hardly_anything_is_refused(
             _, _, headers = heapq.heappop(answers)
             pace.ended(now, size, headers)
             if headers is None:
-                pace.refused(now, 1.0)
+                pace.refused(now, 1.0, size)
         at = pace.ready_at(now, size)
         if at > now:
             heapq.heappush(places, (max(at, now + 0.001), place))
@@ -162,5 +162,5 @@ def test_what_was_refused_in_the_first_burst_is_not_waited_for() -> None:
     pace.ended(0.2, 10_000, told)
     for _ in range(23):
         pace.ended(0.2, 10_000, told)
-        pace.refused(0.2, 0.3)
+        pace.refused(0.2, 0.3, 10_000)
     assert pace.ready_at(0.2, 10_000) <= 0.2 + 0.3 + 10_000 / (1_000_000 / 60)
