@@ -22,7 +22,7 @@ def test_those_who_wait_pass_in_order_and_queries_first() -> None:
     async def scene() -> list[str]:
         clock = _Clock()
         pace = Pace()
-        pace.refused(0.0, 10.0)
+        pace.refused(0.0, 10.0, 0)
         told: list[float | None] = []
         gate, passed = Gate(pace, told.append, clock), []
 
@@ -51,7 +51,7 @@ def test_who_leaves_the_line_keeps_nobody_from_passing() -> None:
 
     async def scene() -> None:
         clock, pace = _Clock(), Pace()
-        pace.refused(0.0, 1000.0)
+        pace.refused(0.0, 1000.0, 0)
         gate = Gate(pace, clock=clock)
 
         def leave() -> None:
