@@ -98,6 +98,12 @@ class Pace:
             self._buckets[TOKENS].ready_at(now, tokens),
         )
 
+    @property
+    def most_tokens(self) -> float:
+        """More tokens than this in one request are never let through, as far as is known."""
+        limit = self._buckets[TOKENS].limit
+        return math.inf if limit is None else limit
+
     def sent(self, now: float, tokens: int) -> None:
         """A request goes out."""
         self._buckets[REQUESTS].take(now, 1)
@@ -118,15 +124,19 @@ class Pace:
 
     def refused(self, now: float, wait: float, tokens: int) -> None:
         """The provider says that a request of so many tokens, which has ended, was too much, and to
-        come again in ``wait`` seconds. It took nothing of what is left."""
-        self.not_before = max(self.not_before, now + wait)
+        come again in ``wait`` seconds. It took nothing of what is left. One of more than
+        :attr:`most_tokens` says nothing of when others may go."""
+        too_large = tokens > self.most_tokens
+        if not too_large:
+            self.not_before = max(self.not_before, now + wait)
         for name, amount in ((REQUESTS, 1), (TOKENS, tokens)):
             bucket = self._buckets[name]
             bucket.fill(now)
             if bucket.limit is not None:
                 bucket.level += amount
-                # What it would fill up until then is not to go out in one burst.
-                bucket.level = min(bucket.level, -wait * bucket.rate)
+                if not too_large:
+                    # What it would fill up until then is not to go out in one burst.
+                    bucket.level = min(bucket.level, -wait * bucket.rate)
 
 
 def _number(text: str | None) -> float | None:

@@ -30,6 +30,10 @@ from thoth_core.errors import (
 #: Seconds before a request is sent again that failed without a word on when: the first time, and
 #: at most. Each further time is twice as long, less up to a half of it by chance.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+#: Codes and types of an account that has to be seen to before it is served again.
+_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+#: A wait as short as this is not believed for ever; then it is so long at least.
+_SHORT = 1.0
 _KEY = re.compile(r"\b(sk|sess|rk)-[^\s,;.'\"]+", re.ASCII)
 _SAID_CHARS = 300
 
@@ -125,17 +129,23 @@ def verdict(
     said = without_keys(str(error.get("message") or ""))
     if status in (401, 403):
         return refused_key(server, said, status)
-    if status == 429 and "insufficient_quota" in (code, kind):
+    if status == 402 or _QUOTA & {code, kind}:
         return QuotaExceeded(
             f"the account at {server} has no quota left",
             cause=said,
             fix="see to its billing, and run the same again: what is stored is not paid for twice",
         )
-    if status == 404 or code == "model_not_found":
+    if code == "model_not_found" or (status == 404 and "model" in said.lower()):
         return ModelNotFound(
             f"{server} has no model {model!r}",
             cause=said,
             fix="set RAG_EMBEDDING_MODEL to one that it has, as openai/text-embedding-3-small",
+        )
+    if status == 404:
+        return SettingsError(
+            f"there are no embeddings at {server}",
+            cause=said or "it answered 404",
+            fix="set OPENAI_BASE_URL to the address with its path, which is mostly /v1",
         )
     if status in (400, 413, 422):
         about = f"{error.get('param') or ''} {said}"
@@ -148,11 +158,13 @@ def verdict(
                 fix="set THOTH_OPENAI_DIMENSIONS to one that it gives, or unset it",
             )
         return Refused(said or f"HTTP {status}")
-    wait = _told_wait(headers, wall)
-    if wait is not None and status in (429, 503):
-        return Again(wait, told=True)
     most = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries - 1, 10))
-    return Again(most * (1.0 - chance / 2), told=status == 429)
+    own = most * (1.0 - chance / 2)
+    told = _told_wait(headers, wall)
+    if told is not None and status is not None:
+        # "At once", again and again, is not sent as fast as it is refused.
+        return Again(max(told, min(own, _SHORT)) if tries > 2 else told, told=True)
+    return Again(own, told=status == 429)
 
 
 def refused_key(server: str, said: str, status: int = 401) -> AuthenticationFailed:

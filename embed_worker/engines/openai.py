@@ -55,6 +55,9 @@ CONNECT, SILENCE = 10.0, 60.0
 GIVE_UP, GIVE_UP_SOON = 300.0, 20.0
 #: Answers to one request that were not what was asked for.
 MOST_BAD = 6
+#: Failures of one request on the way, beyond which it is its inputs: were it the server, nothing
+#: would have gone well for :data:`GIVE_UP` by then.
+MOST_LOST = 20
 #: Seconds after a refusal of the whole account in which nothing is sent that would be refused too:
 #: dispatch hears of it, and gives out nothing more of that call.
 HOLD = 0.25
@@ -165,7 +168,8 @@ class OpenAIEngine:
         if not inputs:
             return np.empty((0, self._dimension), dtype=np.float32)
         job = _Job(urgent, time.monotonic())
-        groups = groups_of([piece.tokens for piece in pieces], self._batch)
+        most = int(min(MOST_TOKENS, self._gate.pace.most_tokens))
+        groups = groups_of([piece.tokens for piece in pieces], self._batch, most)
         asked = self._all(job, [[inputs[i] for i in group] for group in groups], groups, pieces)
         vectors = np.empty((len(inputs), self._dimension), dtype=np.float32)
         for group, rows in zip(groups, self._wait(job, asked, progress), strict=True):
@@ -210,13 +214,14 @@ class OpenAIEngine:
             raise
 
     async def _request(self, job: _Job, inputs: Sequence[str], tokens: int) -> Vectors:
-        tries = bad = 0
+        tries = bad = lost = 0
         while True:
             self._check_refusal(job)
             await self._gate.passed(tokens, urgent=job.urgent, tick=job.step)
             status: int | None = None
             error: Mapping[str, Any] = {}
             headers: Mapping[str, str] | None = None
+            key, version = self._key.get()
             try:
                 self._check_refusal(job)
                 headers, data = await self._send(inputs)
@@ -227,7 +232,7 @@ class OpenAIEngine:
                 bad += 1
                 said = str(problem)
             except Exception as problem:
-                status, error, headers, said = described(problem, self._key.get()[0])
+                status, error, headers, said = described(problem, key)
             else:
                 self._went_well = time.monotonic()
                 job.step()
@@ -236,8 +241,23 @@ class OpenAIEngine:
                 self._gate.pace.ended(time.monotonic(), tokens, headers)
                 self._gate.answered()
             tries += 1
+            lost += status != 429
             job.step()
+            if status in (401, 403) and version != self._key.version:
+                # There is another key by now.
+                continue
+            too_large = status == 429 and tokens > self._gate.pace.most_tokens
             await self._after_failure(job, tokens, status, error, headers or {}, said, tries, bad)
+            if lost >= MOST_LOST or (too_large and len(inputs) == 1):
+                raise InputsRefused(said)
+            if too_large:
+                # It will never fit into a minute.
+                half = len(inputs) // 2
+                parts = [
+                    await self._request(job, part, sum(map(self._encoding.count, part)))
+                    for part in (inputs[:half], inputs[half:])
+                ]
+                return np.concatenate(parts)
 
     async def _after_failure(
         self,
@@ -371,14 +391,14 @@ class OpenAIEngine:
 NO_KEY = "none"
 
 
-def groups_of(tokens: Sequence[int], most: int) -> list[list[int]]:
+def groups_of(tokens: Sequence[int], most: int, most_tokens: int = MOST_TOKENS) -> list[list[int]]:
     """Positions of ``tokens`` in requests, within the bounds of one."""
     groups: list[list[int]] = []
     left = 0
     for position, count in enumerate(tokens):
         if not groups or len(groups[-1]) >= most or count > left:
             groups.append([])
-            left = MOST_TOKENS
+            left = most_tokens
         groups[-1].append(position)
         left -= count
     return groups

@@ -59,6 +59,18 @@ def test_a_request_larger_than_the_limit_goes_when_the_bucket_is_full() -> None:
     assert pace.ready_at(0.0, 10_000) == pytest.approx(60.0)
 
 
+def test_a_refusal_of_more_than_a_minute_has_keeps_nobody_waiting() -> None:
+    pace = Pace()
+    headers = {"x-ratelimit-limit-tokens": "600", "x-ratelimit-remaining-tokens": "600"}
+    for _ in range(3):
+        pace.sent(0.0, 10_000)
+    for _ in range(3):
+        pace.ended(1.0, 10_000, headers)
+        pace.refused(1.0, 5.0, 10_000)
+    assert pace.most_tokens == 600
+    assert pace.ready_at(1.0, 600) == 1.0
+
+
 def test_a_limit_of_a_day_fills_up_as_slowly_as_it_says() -> None:
     pace = Pace()
     pace.sent(0.0, 1)

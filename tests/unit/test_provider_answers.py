@@ -90,13 +90,25 @@ def test_a_key_that_is_refused_is_permanent_and_not_shown() -> None:
 def test_no_quota_is_permanent_and_too_many_requests_are_not() -> None:
     for where in ("code", "type"):
         assert isinstance(_verdict(429, error={where: "insufficient_quota"}), QuotaExceeded)
+        assert isinstance(_verdict(429, error={where: "billing_not_active"}), QuotaExceeded)
+    assert isinstance(_verdict(402), QuotaExceeded)
     assert _verdict(429, headers={"retry-after": "2"}) == Again(2.0, told=True)
     assert _verdict(429, headers={"retry-after": "2", "retry-after-ms": "2500"}).wait == 2.5
     assert _verdict(429, headers={"retry-after-ms": "1", "retry-after": "2"}).wait == 2.0
     date = email.utils.formatdate(NOW + 7, usegmt=True)
     assert _verdict(429, headers={"retry-after": date}) == Again(7.0, told=True)
     assert _verdict(429, headers={"retry-after": "x"}) == Again(answers.FIRST_WAIT, told=True)
-    assert _verdict(503, headers={"retry-after": "3"}) == Again(3.0, told=True)
+    for status in (500, 502, 503):
+        assert _verdict(status, headers={"retry-after": "3"}) == Again(3.0, told=True)
+
+
+def test_at_once_again_and_again_is_not_sent_as_fast_as_it_is_refused() -> None:
+    past = email.utils.formatdate(NOW - 30, usegmt=True)
+    for text in ("0", "0.02", past):
+        headers = {"retry-after": text}
+        assert _verdict(429, headers=headers).wait < 0.1
+        assert 0.5 <= _verdict(429, tries=3, chance=1.0, headers=headers).wait <= 1.0
+    assert _verdict(429, tries=9, headers={"retry-after": "7"}).wait == 7.0
 
 
 @given(st.integers(1, 2000), st.floats(0, 1), st.sampled_from([None, 408, 409, 500, 502, 503, 529]))
@@ -109,7 +121,11 @@ def test_waits_grow_and_have_a_bound(tries: int, chance: float, status: int | No
 
 
 def test_what_is_wrong_with_the_call_is_said_once() -> None:
-    assert isinstance(_verdict(404), ModelNotFound)
+    no_model = "The model 'm' does not exist"
+    assert isinstance(_verdict(404, error={"message": no_model}), ModelNotFound)
+    found = _verdict(404, error={"message": "Invalid URL (POST /embeddings)"})
+    assert isinstance(found, SettingsError)
+    assert "OPENAI_BASE_URL" in found.fix
     assert isinstance(_verdict(400, error={"code": "model_not_found"}), ModelNotFound)
     assert isinstance(_verdict(400, error={"param": "dimensions"}), SettingsError)
     assert isinstance(_verdict(400, error={"message": "unknown encoding_format"}), NoFloats)
