@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 REQUESTS, TOKENS = "requests", "tokens"
 _MINUTE = 60.0
+#: A longer time until a limit is whole again is none: some servers send the date in seconds.
+_LONGEST_RESET = 40 * 86_400.0
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|d|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -74,7 +76,8 @@ class _Bucket:
         usual = limit / _MINUTE
         # A limit of a day fills up more slowly than one of a minute. Never faster: the times that
         # providers tell are rounded.
-        self.rate = min(usual, used / reset) if reset and used > 0 else usual
+        believed = reset is not None and 0 < reset <= _LONGEST_RESET and used > 0
+        self.rate = min(usual, used / reset) if reset and believed else usual
         seen = left - self.out
         self.level = seen if first else min(self.level, seen)
 

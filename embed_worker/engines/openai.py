@@ -50,6 +50,8 @@ MOST_INPUTS, MOST_TOKENS, MOST_INPUT_TOKENS = 2048, 300_000, 8191
 AT_ONCE, SPARE = 32, 8
 #: Seconds for a connection, and without a byte of an answer.
 CONNECT, SILENCE = 10.0, 60.0
+#: Seconds for a whole answer: fewer than a worker may make no progress (THOTH_UNIT_TIMEOUT, 120).
+WHOLE = 100.0
 #: Seconds for which failures on the way are tried again, since anything last went well; and where
 #: somebody waits, or nobody ever answered: the address may be wrong.
 GIVE_UP, GIVE_UP_SOON = 300.0, 20.0
@@ -224,7 +226,8 @@ class OpenAIEngine:
             key, version = self._key.get()
             try:
                 self._check_refusal(job)
-                headers, data = await self._send(inputs)
+                async with asyncio.timeout(WHOLE):
+                    headers, data = await self._send(inputs)
                 rows = answers.vectors_of(data, len(inputs), self._expected())
             except (asyncio.CancelledError, ThothError):
                 raise

@@ -16,6 +16,7 @@ from embed_worker.engines import openai as engine
 from embed_worker.engines.base import Options
 from tests.support import openai_server
 from tests.support.openai_errors import ApiError
+from tests.support.openai_faults import Fault, at
 from tests.support.openai_limits import Limits
 from tests.support.openai_server import OpenAIServer
 from tests.support.service import wait_for
@@ -125,3 +126,15 @@ def test_what_the_old_key_was_refused_for_is_sent_with_the_new_one(
         assert len(got) == 1
         assert [each.key for each in server.books.requests] == ["sk-old-0123456789", server.key]
         wait_for(old.is_closed, 30, "the old connections are closed")
+
+
+def test_an_answer_that_does_not_come_to_its_end_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "WHOLE", 0.5)
+    with (
+        OpenAIServer(plan=at({1: Fault("slow", seconds=20.0)})) as server,
+        _engine(server, server.key) as (made, _),
+    ):
+        assert made.embed(["a text"], "document", _nothing).tokens == [2]
+        assert len(server.books.requests) >= 2

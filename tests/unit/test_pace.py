@@ -59,6 +59,14 @@ def test_a_request_larger_than_the_limit_goes_when_the_bucket_is_full() -> None:
     assert pace.ready_at(0.0, 10_000) == pytest.approx(60.0)
 
 
+def test_a_reset_that_is_a_date_is_not_waited_for() -> None:
+    pace = Pace()
+    pace.sent(0.0, 1)
+    told = {"limit": "600", "remaining": "0", "reset": "1790000000"}
+    pace.ended(0.0, 1, {f"x-ratelimit-{name}-requests": text for name, text in told.items()})
+    assert pace.ready_at(0.0, 1) == pytest.approx(0.1)
+
+
 def test_a_refusal_of_more_than_a_minute_has_keeps_nobody_waiting() -> None:
     pace = Pace()
     headers = {"x-ratelimit-limit-tokens": "600", "x-ratelimit-remaining-tokens": "600"}
