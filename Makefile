@@ -23,9 +23,9 @@ compiled: install
 demo: compiled
 	$(BIN)/python examples/demo.py
 
-# Files run side by side, each of them in one process (tests/support/side_by_side.py): one more than
-# there are cores in CI, because some tests wait.
-JOBS ?= 3
+# Files run side by side, each of them in one process (tests/support/side_by_side.py): twice as many
+# as there are cores in CI, because many tests wait.
+JOBS ?= 4
 test: compiled
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 

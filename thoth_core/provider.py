@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+from urllib.parse import urlsplit
+
 #: Before the names of models that are asked of OpenAI, or of a server that speaks its protocol.
 OPENAI = "openai/"
 
@@ -14,6 +17,15 @@ def is_openai(model: str) -> bool:
 def needs_key(base_url: str) -> bool:
     """Whether the server there answers nobody without a key: OpenAI's own. Another one may."""
     return "api.openai.com" in base_url
+
+
+def is_local(base_url: str) -> bool:
+    """Whether the address is this machine's own, where no proxy belongs in between."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def lacks_key(model: str, key: str, base_url: str) -> str:

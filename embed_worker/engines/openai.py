@@ -36,7 +36,7 @@ from thoth_core.errors import (
     from_dict,
 )
 from thoth_core.prices import EMBEDDING_ENCODING
-from thoth_core.provider import OPENAI, needs_key
+from thoth_core.provider import OPENAI, is_local, needs_key
 from thoth_core.worker.secret import Secret
 
 if TYPE_CHECKING:
@@ -418,6 +418,8 @@ def client_for(key: str, base_url: str) -> openai.AsyncOpenAI:
         base_url=base_url,
         # Whether and when is decided here.
         max_retries=0,
+        # The environment's proxy is for other machines.
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if is_local(base_url) else None,
         timeout=openai.Timeout(SILENCE, connect=CONNECT),
         organization=None,
         project=None,

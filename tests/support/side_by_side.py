@@ -26,6 +26,7 @@ EACH_ALONE = frozenset(
     {
         "tests/faults/test_death_reports.py",
         "tests/faults/test_disk_full_index.py",
+        "tests/faults/test_openai_faults_in_turn.py",
         "tests/faults/test_quarantine.py",
         "tests/faults/test_restart_of_a_busy_worker.py",
         "tests/faults/test_store_hang.py",

@@ -6,7 +6,7 @@ import heapq
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embed_worker.pace import Pace, seconds_of
@@ -131,6 +131,7 @@ class _Provider:
         return headers
 
 
+@settings(max_examples=40)
 @given(
     requests=st.sampled_from([60, 500, 3000]),
     tokens=st.sampled_from([40_000, 1_000_000]),

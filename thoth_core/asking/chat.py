@@ -34,13 +34,8 @@ from thoth_core.asking.failures import (
     why_waiting,
 )
 from thoth_core.asking.prompt import Prompt
-from thoth_core.asking.request import (
-    NO_KEY,
-    adapted,
-    first_request,
-    is_local,
-    model_name,
-)
+from thoth_core.asking.request import NO_KEY, adapted, first_request, model_name
+from thoth_core.provider import is_local
 
 if TYPE_CHECKING:
     from thoth_core.settings import Settings

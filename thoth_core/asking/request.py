@@ -7,10 +7,8 @@ that the server refuses is left out of the next one.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from thoth_core.asking.failures import Failure
 from thoth_core.asking.prompt import Message
@@ -35,15 +33,6 @@ def no_key(base_url: str) -> AuthenticationFailed:
         " language, such as http://127.0.0.1:8080/v1, which needs no key",
         setting="API_OPENAI_KEY",
     )
-
-
-def is_local(base_url: str) -> bool:
-    """Whether the address is this machine's own, where no proxy belongs in between."""
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def first_request(
