@@ -57,6 +57,8 @@ class Gate:
                     tick()
         finally:
             self._lines[urgent].remove(me)
+            if not any(self._lines.values()):
+                self._waits(None)
             self._moved.set()
 
     def answered(self) -> None:

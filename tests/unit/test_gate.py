@@ -52,7 +52,8 @@ def test_who_leaves_the_line_keeps_nobody_from_passing() -> None:
     async def scene() -> None:
         clock, pace = _Clock(), Pace()
         pace.refused(0.0, 1000.0, 0)
-        gate = Gate(pace, clock=clock)
+        told: list[float | None] = []
+        gate = Gate(pace, told.append, clock)
 
         def leave() -> None:
             raise Left
@@ -61,9 +62,12 @@ def test_who_leaves_the_line_keeps_nobody_from_passing() -> None:
         second = asyncio.ensure_future(gate.passed(1, urgent=False, tick=lambda: None))
         with pytest.raises(Left):
             await first
+        second.cancel()
+        await asyncio.sleep(0.01)
+        # Nobody waits any more.
+        assert told[-1] is None
         third = asyncio.ensure_future(gate.passed(1, urgent=False, tick=lambda: None))
         await asyncio.sleep(0)
-        second.cancel()
         clock.now = 1000.0
         gate.answered()
         await asyncio.wait_for(third, 10)
