@@ -165,8 +165,9 @@ def score_or_auto(text: str) -> float | str:
 
 
 def url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
-        raise BadValue("an address that begins with https:// or http://")
+    # A password in it would be shown with the address, and go out in place of the key.
+    if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", text):
+        raise BadValue("an address that begins with https:// or http://, without a password in it")
     return text.rstrip("/")
 
 

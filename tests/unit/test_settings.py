@@ -219,6 +219,7 @@ def test_names_in_files_that_nothing_reads_are_reported(
         ("THOTH_ENV_PASS", "A,B=C"),
         ("THOTH_EMBED_WORKERS", "0"),
         ("OPENAI_BASE_URL", "api.openai.com"),
+        ("OPENAI_BASE_URL", "https://someone:secret@example.org/v1"),
         ("THOTH_OPENAI_DIMENSIONS", "0"),
         ("THOTH_OPENAI_DIMENSIONS", "4097"),
         ("THOTH_PRICES", "my-model=cheap"),
