@@ -10,6 +10,7 @@ import click
 from cli.options import Options, common
 from cli.run import run
 from cli.unit import unit
+from thoth_core.errors import SettingsError
 
 #: Seconds that ``stop`` waits for the service to end by itself.
 STOP_SECONDS = 45.0
@@ -126,20 +127,29 @@ def restart(options: Options, worker: str | None) -> None:
 
 
 @supervisor.command()
+@click.option("--none", "none", is_flag=True, help="Take the key away that the service has.")
 @common
 @click.pass_obj
-def reload(options: Options) -> None:
+def reload(options: Options, none: bool) -> None:
     """Give the service the API_OPENAI_KEY that is set here now. Nothing is restarted."""
     from thoth_core.client.control import control
 
     settings = options.settings()
-    answer = control(settings, "key", {"key": settings.openai_key}, timeout=ASK_SECONDS)
+    key = "" if none else settings.openai_key
+    if not key and not none:
+        raise SettingsError(
+            "no key is set here",
+            cause="neither API_OPENAI_KEY nor OPENAI_API_KEY is, or it is a placeholder",
+            fix="put API_OPENAI_KEY=… into .env; or thoth-supervisor reload --none takes away the"
+            " one that the service has",
+        )
+    answer = control(settings, "key", {"key": key}, timeout=ASK_SECONDS)
     told = ", ".join(answer["renewed"]) or "no worker needs it now"
     if options.output.json:
         options.output.document(answer)
     else:
-        which = "the key" if settings.openai_key else "no key"
-        options.output.line(f"the service has {which} that is set here ({told})")
+        which = "the key that is set here" if key else "no key any more"
+        options.output.line(f"the service has {which} ({told})")
 
 
 @supervisor.command()

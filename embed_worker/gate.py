@@ -6,14 +6,15 @@ Who waits for a query passes before what nobody waits for. One event loop, one g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
 
 from embed_worker.pace import Pace
 
-#: Seconds after which whoever waits is told that it still does.
-TOLD_EVERY = 0.25
+#: Seconds after which whoever waits looks again, whatever it heard.
+LOOK_AGAIN = 0.25
 
 
 class Gate:
@@ -32,9 +33,8 @@ class Gate:
         self._lines: dict[bool, deque[object]] = {True: deque(), False: deque()}
         self._moved = asyncio.Event()
 
-    async def passed(self, tokens: int, *, urgent: bool, tick: Callable[[], None]) -> None:
-        """Return when a request of so many tokens may go, counted as sent. ``tick`` is called now
-        and then until then, and may raise to leave the line."""
+    async def passed(self, tokens: int, *, urgent: bool) -> None:
+        """Return when a request of so many tokens may go, counted as sent."""
         me = object()
         self._lines[urgent].append(me)
         try:
@@ -47,14 +47,12 @@ class Gate:
                         self._waits(None)
                         return
                     self._waits(at)
-                    wait = min(at - now, TOLD_EVERY)
+                    wait = min(at - now, LOOK_AGAIN)
                 else:
-                    wait = TOLD_EVERY
+                    wait = LOOK_AGAIN
                 self._moved.clear()
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._moved.wait(), wait)
-                except TimeoutError:
-                    tick()
         finally:
             self._lines[urgent].remove(me)
             if not any(self._lines.values()):

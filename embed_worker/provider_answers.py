@@ -42,6 +42,14 @@ class BadAnswer(Exception):
     """An answer that cannot be what was asked for."""
 
 
+class OtherLength(BadAnswer):
+    """All vectors have ``length`` numbers, which the model's have not."""
+
+    def __init__(self, length: int, wanted: int) -> None:
+        super().__init__(f"vectors of {length} numbers instead of {wanted}")
+        self.length = length
+
+
 @dataclass(frozen=True, slots=True)
 class Again:
     """Send it again after ``wait`` seconds. ``told``: the provider said so, for everything."""
@@ -83,8 +91,10 @@ def vectors_of(
     if len(rows) != count:
         raise BadAnswer(f"{len(rows)} vectors for {count} inputs")
     lengths = {row.size for row in rows.values()}
-    if len(lengths) > 1 or (dimension is not None and lengths - {dimension}):
-        raise BadAnswer(f"vectors of {sorted(lengths)} numbers instead of {dimension}")
+    if len(lengths) > 1:
+        raise BadAnswer(f"vectors of {sorted(lengths)} numbers in one answer")
+    if dimension is not None and lengths != {dimension}:
+        raise OtherLength(lengths.pop(), dimension)
     made = np.stack([rows[index] for index in range(count)])
     norms = np.linalg.norm(made.astype(np.float64), axis=1, keepdims=True)
     if not np.isfinite(norms).all() or not (norms > 0).all():

@@ -50,7 +50,7 @@ MOST_INPUTS, MOST_TOKENS, MOST_INPUT_TOKENS = 2048, 300_000, 8191
 AT_ONCE, SPARE = 32, 8
 #: Seconds for a connection, and without a byte of an answer.
 CONNECT, SILENCE = 10.0, 60.0
-#: Seconds for a whole answer: fewer than a worker may make no progress (THOTH_UNIT_TIMEOUT, 120).
+#: Seconds for a whole answer.
 WHOLE = 100.0
 #: Seconds for which failures on the way are tried again, since anything last went well; and where
 #: somebody waits, or nobody ever answered: the address may be wrong.
@@ -81,15 +81,11 @@ class InputsRefused(Exception):
 
 
 class _Job:
-    """One call of ``embed``. ``steps`` grows when something was done, or is waited for as told."""
+    """One call of ``embed``; ``urgent`` if somebody waits for it. ``began`` is monotonic."""
 
     def __init__(self, urgent: bool, began: float) -> None:
         self.urgent = urgent
         self.began = began
-        self.steps = 0
-
-    def step(self) -> None:
-        self.steps += 1
 
 
 class OpenAIEngine:
@@ -121,6 +117,8 @@ class OpenAIEngine:
         self._went_well: float | None = None
         self._loop = asyncio.new_event_loop()
         self._gate = Gate(Pace(), self._tell_wait)
+        self._turns = 0
+        self._loop.call_soon(self._turn)
         threading.Thread(target=self._loop.run_forever, name="openai", daemon=True).start()
         self._dimension = self._find_dimension(options.dimensions)
         self._info = EngineInfo(
@@ -174,17 +172,19 @@ class OpenAIEngine:
         groups = groups_of([piece.tokens for piece in pieces], self._batch, most)
         asked = self._all(job, [[inputs[i] for i in group] for group in groups], groups, pieces)
         vectors = np.empty((len(inputs), self._dimension), dtype=np.float32)
-        for group, rows in zip(groups, self._wait(job, asked, progress), strict=True):
+        for group, rows in zip(groups, self._wait(asked, progress), strict=True):
             vectors[group] = rows
         return vectors
 
-    def _wait(self, job: _Job, asked: Any, progress: Progress) -> list[Vectors]:
+    def _wait(self, asked: Any, progress: Progress) -> list[Vectors]:
+        # Each wait in the loop has an end of its own, so the work goes on as long as the loop turns,
+        # also where the provider has it wait, or takes longer than THOTH_UNIT_TIMEOUT.
         future = asyncio.run_coroutine_threadsafe(asked, self._loop)
         seen = 0
         try:
             while not concurrent.futures.wait([future], LOOK).done:
-                if job.steps != seen:
-                    seen = job.steps
+                if self._turns != seen:
+                    seen = self._turns
                     progress()
             made: list[Vectors] = future.result()
         except BaseException:
@@ -194,6 +194,11 @@ class OpenAIEngine:
         return made
 
     # -- in the loop --------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """The loop lives."""
+        self._turns += 1
+        self._loop.call_later(LOOK, self._turn)
 
     async def _all(
         self,
@@ -219,7 +224,7 @@ class OpenAIEngine:
         tries = bad = lost = 0
         while True:
             self._check_refusal(job)
-            await self._gate.passed(tokens, urgent=job.urgent, tick=job.step)
+            await self._gate.passed(tokens, urgent=job.urgent)
             status: int | None = None
             error: Mapping[str, Any] = {}
             headers: Mapping[str, str] | None = None
@@ -231,6 +236,13 @@ class OpenAIEngine:
                 rows = answers.vectors_of(data, len(inputs), self._expected())
             except (asyncio.CancelledError, ThothError):
                 raise
+            except answers.OtherLength as problem:
+                # It would be so each time, and paid for.
+                raise SettingsError(
+                    f"{self._server} gives vectors of {problem.length} numbers for {self._model}",
+                    cause=f"it is known, or was told before, to have {self._dimension}",
+                    fix="set RAG_EMBEDDING_MODEL to the name that this server has for its model",
+                ) from problem
             except answers.BadAnswer as problem:
                 bad += 1
                 said = str(problem)
@@ -238,14 +250,12 @@ class OpenAIEngine:
                 status, error, headers, said = described(problem, key)
             else:
                 self._went_well = time.monotonic()
-                job.step()
                 return rows
             finally:
                 self._gate.pace.ended(time.monotonic(), tokens, headers)
                 self._gate.answered()
             tries += 1
             lost += status != 429
-            job.step()
             if status in (401, 403) and version != self._key.version:
                 # There is another key by now.
                 continue
@@ -310,10 +320,7 @@ class OpenAIEngine:
         if found.told:
             self._gate.pace.refused(now, found.wait, tokens)
             return
-        end = now + found.wait
-        while (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, LOOK))
-            job.step()
+        await asyncio.sleep(found.wait)
 
     def _since(self, job: _Job) -> float:
         return job.began if self._went_well is None else max(job.began, self._went_well)
@@ -376,7 +383,7 @@ class OpenAIEngine:
         if own is None:
             # A server of one's own: one text tells, and costs nothing.
             job = _Job(True, time.monotonic())
-            rows = self._wait(job, self._all(job, [["a"]], [[0]], [Piece(0, 0, 1)]), lambda: None)
+            rows = self._wait(self._all(job, [["a"]], [[0]], [Piece(0, 0, 1)]), lambda: None)
             return int(rows[0].shape[1])
         if wanted is None or wanted == own:
             self._shorten = wanted if self._model.startswith(SHORTENED) else None

@@ -19,7 +19,7 @@ from tests.support.openai_server import OpenAIServer
 from tests.support.openai_vectors import DIMENSIONS
 from tests.support.service import RealService, wait_for
 from thoth_core import Thoth
-from thoth_core.errors import AuthenticationFailed
+from thoth_core.errors import AuthenticationFailed, SettingsError
 
 MODEL = "openai/text-embedding-3-small"
 
@@ -103,6 +103,11 @@ def test_a_key_is_renewed_without_a_restart(make_service: Make, server: OpenAISe
         assert json.loads(told.stdout)["renewed"] == ["embed-bulk-1"]
         assert thoth.add(["a text"]).embedded == 1
     assert [each["pid"] for each in workers(service)] == before
+    # A key that is not set here takes away none.
+    service.env["API_OPENAI_KEY"] = "your_openai_api_key_here"
+    refused_here = service.run("thoth-supervisor", "reload")
+    assert refused_here.returncode == 2
+    assert "reload --none" in refused_here.stderr
 
 
 def test_without_a_key_nothing_is_sent_and_the_rest_works(make_service: Make) -> None:
@@ -217,3 +222,32 @@ def test_status_says_until_when_the_provider_has_it_wait(
             assert thoth.count() == 1
         wait_for(lambda: service.worker("embed-bulk-1")["waiting_until"] is None, 20, "it is over")
         assert server.books.early(server.books.requests) == []
+
+
+def test_a_worker_that_waits_for_an_answer_is_not_taken_to_hang(make_service: Make) -> None:
+    with OpenAIServer(latency=4.0) as server:
+        service = make_service(
+            MODEL,
+            API_OPENAI_KEY=server.key,
+            OPENAI_BASE_URL=server.base_url,
+            THOTH_UNIT_TIMEOUT="2",
+        ).start()
+        with service.client() as thoth:
+            assert thoth.add(["a text"]).embedded == 1
+        assert service.worker("embed-bulk-1")["restarts"] == 0
+        assert len(server.books.requests) == 1
+
+
+def test_a_model_that_has_another_length_than_its_name_says_is_paid_for_once(
+    make_service: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DIMENSIONS, "text-embedding-ada-002", 12)
+    with OpenAIServer() as server:
+        service = make_service(
+            "openai/text-embedding-ada-002",
+            API_OPENAI_KEY=server.key,
+            OPENAI_BASE_URL=server.base_url,
+        ).start()
+        with service.client() as thoth, pytest.raises(SettingsError, match="vectors of 12"):
+            thoth.add(["a text"])
+        assert len(server.books.requests) == 1

@@ -131,3 +131,9 @@ def test_what_is_wrong_with_the_call_is_said_once() -> None:
     assert isinstance(_verdict(400, error={"message": "unknown encoding_format"}), NoFloats)
     assert _verdict(400, error={"message": "too long"}) == Refused("too long")
     assert _verdict(422) == Refused("HTTP 422")
+
+
+def test_vectors_of_another_length_are_told_apart_from_a_spoilt_answer() -> None:
+    with pytest.raises(answers.OtherLength) as found:
+        vectors_of([(0, [1.0, 0.0, 0.0]), (1, [0.0, 1.0, 0.0])], 2, 2)
+    assert found.value.length == 3
