@@ -177,8 +177,8 @@ class OpenAIEngine:
         return vectors
 
     def _wait(self, asked: Any, progress: Progress) -> list[Vectors]:
-        # Each wait in the loop has an end of its own, so the work goes on as long as the loop turns,
-        # also where the provider has it wait, or takes longer than THOTH_UNIT_TIMEOUT.
+        # Each wait in the loop has an end of its own, so as long as the loop turns the work goes
+        # on, also where the provider has it wait, or takes longer than THOTH_UNIT_TIMEOUT.
         future = asyncio.run_coroutine_threadsafe(asked, self._loop)
         seen = 0
         try:
