@@ -28,11 +28,9 @@ RAG_RETRIEVAL_K=4
 
 
 def with_env_file(service: RealService, text: str) -> RealService:
-    """The settings of ``service`` are those of a .env beside it; only where it is, is told
-    otherwise."""
+    """The settings of ``service`` are those of a .env beside it, which is its workspace."""
     root = service.root
     service.env = {
-        "WORKSPACE_DIR": str(root),
         "THOTH_RUNTIME_DIR": str(root / "run"),
         "XDG_CONFIG_HOME": str(root / "config"),
     }

@@ -26,7 +26,7 @@ from thoth_core.asking.failures import (
     status_in,
     why_waiting,
 )
-from thoth_core.asking.request import adapted, first_request, is_local, model_name
+from thoth_core.asking.request import adapted, first_request, model_name
 from thoth_core.asking.threshold import MEASURED, near_enough, threshold_for
 from thoth_core.errors import (
     AuthenticationFailed,
@@ -40,6 +40,7 @@ from thoth_core.errors import (
     SettingsError,
     ThothError,
 )
+from thoth_core.provider import is_local
 from thoth_core.setting_specs import BY_FIELD, BadValue
 
 AT = Asked("http://127.0.0.1:8080/v1", "mine", "RAG_QA_MODEL")
