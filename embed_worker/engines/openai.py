@@ -333,7 +333,11 @@ class OpenAIEngine:
         client = await self._with_key()
         raw = await client.embeddings.with_raw_response.create(
             model=self._model,
-            input=list(inputs),
+            # The client looks at each text of ``input`` before it sends it, and takes as long for
+            # that as for all the rest (5 of 13 ms for 100 texts). What is in ``extra_body`` it
+            # sends in its place.
+            input="",
+            extra_body={"input": list(inputs)},
             encoding_format="base64" if self._base64 else "float",
             **more,
         )
