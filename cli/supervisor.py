@@ -143,12 +143,13 @@ def reload(options: Options, none: bool) -> None:
             fix="put API_OPENAI_KEY=… into .env; or thoth-supervisor reload --none takes away the"
             " one that the service has",
         )
-    answer = control(settings, "key", {"key": key}, timeout=ASK_SECONDS)
+    body = {"key": key, "base_url": settings.openai_base_url}
+    answer = control(settings, "key", body, timeout=ASK_SECONDS)
     told = ", ".join(answer["renewed"]) or "no worker needs it now"
     if options.output.json:
         options.output.document(answer)
     else:
-        which = "the key that is set here" if key else "no key any more"
+        which = f"the key of {settings.origin('openai_key')}" if key else "no key"
         options.output.line(f"the service has {which} ({told})")
 
 

@@ -182,7 +182,8 @@ def refused_key(server: str, said: str, status: int = 401) -> AuthenticationFail
     return AuthenticationFailed(
         f"{server} {what}",
         cause=said,
-        fix="set API_OPENAI_KEY to one that is good (in .env, say), then: thoth-supervisor reload",
+        fix="set API_OPENAI_KEY to one that is good (thoth config show says which one is set, and "
+        "where), then: thoth-supervisor reload",
     )
 
 

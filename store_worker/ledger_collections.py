@@ -308,10 +308,12 @@ def _mismatch(collection: Collection, model: Mapping[str, Any]) -> ModelMismatch
         made = f"the model {mine.get('name')}"
         differing = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
         cause = "; ".join(f"{k}: {mine.get(k)!r}, now {theirs.get(k)!r}" for k in differing)
+    wants = str(theirs.get("name"))
+    if mine is not None and mine.get("name") == wants:
+        wants = f"the same with another {' and '.join(differing)}"
     wanted = shlex.quote(str(theirs.get("name")))
     return ModelMismatch(
-        f"the collection {collection.name!r} was made with {made}, "
-        f"the call is for {theirs.get('name')}",
+        f"the collection {collection.name!r} was made with {made}, the call is for {wants}",
         cause=cause,
         fix="use another collection (--collection NAME), or embed this one anew: "
         f"thoth collections reembed {collection.name} --model {wanted}",

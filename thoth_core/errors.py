@@ -168,6 +168,7 @@ class ProviderUnavailable(ThothError):
     """A provider that computes a model does not answer, or not as it should, for minutes."""
 
     code = "provider"
+    exit_code = EXIT_UNREACHABLE
 
 
 class Overloaded(ThothError):

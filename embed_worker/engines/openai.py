@@ -29,6 +29,7 @@ from embed_worker.pace import Pace
 from embed_worker.windows import LongTexts, Piece, plan, pool
 from thoth_core.encoding import load_encoding
 from thoth_core.errors import (
+    AuthenticationFailed,
     MissingDependency,
     ProviderUnavailable,
     SettingsError,
@@ -295,6 +296,8 @@ class OpenAIEngine:
             chance=random.random(),
             wall=time.time(),
         )
+        if isinstance(found, AuthenticationFailed) and not self._key.get()[0]:
+            found = answers.no_key(self._server)
         if isinstance(found, ThothError):
             self._refusal = (now, self._client_version, found)
             self._log.error("%s: %s", found.message, found.cause)
@@ -309,18 +312,25 @@ class OpenAIEngine:
         patience = GIVE_UP
         if job.urgent or (self._went_well is None and status is None and not bad):
             patience = GIVE_UP_SOON
-        if bad >= MOST_BAD or (status != 429 and now - self._since(job) > patience):
+        end = self._since(job) + patience
+        if bad >= MOST_BAD or (status != 429 and now >= end):
+            there = self._went_well is not None or status is not None or bad
             raise ProviderUnavailable(
-                f"{self._server} does not answer as it should",
+                f"{self._server} does not answer as it should"
+                if there
+                else f"no server answers at {self._server}",
                 cause=f"after {tries} tries: {said}",
-                fix="run the same again later: what is stored is not embedded again",
+                fix="run the same again later: what is stored is not embedded again"
+                if there
+                else "start it, or set OPENAI_BASE_URL (then: thoth-supervisor stop; "
+                "thoth-supervisor start)",
             )
         what = f"HTTP {status}" if status is not None else said
         self._log.warning("%s; again in %.1f s", what, found.wait)
         if found.told:
             self._gate.pace.refused(now, found.wait, tokens)
             return
-        await asyncio.sleep(found.wait)
+        await asyncio.sleep(max(0.0, min(found.wait, end - now)))
 
     def _since(self, job: _Job) -> float:
         return job.began if self._went_well is None else max(job.began, self._went_well)
@@ -449,6 +459,9 @@ def described(
     raised; the key is in none of them."""
     response: Any = getattr(problem, "response", None)
     said = answers.without_keys(f"{type(problem).__name__}: {problem}", key)
+    if problem.__cause__ is not None:
+        # "Connection error." alone says nothing of whether it is the name, the port or TLS.
+        said = answers.without_keys(f"{said} ({problem.__cause__})", key)
     if response is None:
         return None, {}, None, said
     headers = {name.lower(): value for name, value in response.headers.items()}

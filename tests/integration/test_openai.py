@@ -108,6 +108,14 @@ def test_a_key_is_renewed_without_a_restart(make_service: Make, server: OpenAISe
     refused_here = service.run("thoth-supervisor", "reload")
     assert refused_here.returncode == 2
     assert "reload --none" in refused_here.stderr
+    # Nor is a key given to a server that it is not meant for.
+    service.env |= {
+        "API_OPENAI_KEY": "sk-of-another-0123456789",
+        "OPENAI_BASE_URL": "http://[::1]:9/v1",
+    }
+    refused_there = service.run("thoth-supervisor", "reload")
+    assert refused_there.returncode == 2
+    assert "asks another server" in refused_there.stderr
 
 
 def test_without_a_key_nothing_is_sent_and_the_rest_works(make_service: Make) -> None:
@@ -251,3 +259,24 @@ def test_a_model_that_has_another_length_than_its_name_says_is_paid_for_once(
         with service.client() as thoth, pytest.raises(SettingsError, match="vectors of 12"):
             thoth.add(["a text"])
         assert len(server.books.requests) == 1
+
+
+def test_a_server_that_is_not_there_is_said_to_be_that(make_service: Make) -> None:
+    service = make_service(
+        MODEL, API_OPENAI_KEY="sk-any-0123456789", OPENAI_BASE_URL="http://127.0.0.1:9/v1"
+    ).start()
+    asked = service.run("thoth", "embed", "a text")
+    assert asked.returncode == 4, asked.stderr
+    assert "no server answers at http://127.0.0.1:9/v1" in asked.stderr
+    assert "OPENAI_BASE_URL" in asked.stderr
+    assert "refused" in asked.stderr or "failed" in asked.stderr
+
+
+def test_a_server_that_wants_a_key_where_none_is_set(make_service: Make) -> None:
+    with OpenAIServer() as server:
+        service = make_service(
+            MODEL, API_OPENAI_KEY="your_openai_api_key_here", OPENAI_BASE_URL=server.base_url
+        ).start()
+        asked = service.run("thoth", "embed", "a text")
+        assert asked.returncode == 5
+        assert "there is no key for" in asked.stderr

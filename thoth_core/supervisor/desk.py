@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thoth_core import __version__
-from thoth_core.errors import InvalidInput, ProtocolError
+from thoth_core.errors import InvalidInput, ProtocolError, SettingsError
 from thoth_core.provider import is_openai
 from thoth_core.settings import Settings
 from thoth_core.supervisor import status
@@ -113,6 +113,14 @@ class Desk:
         key = body.get("key")
         if not isinstance(key, str):
             raise InvalidInput("there is no key in that")
+        theirs, ours = str(body.get("base_url")), self._settings.openai_base_url
+        if key and theirs != ours:
+            # It is meant for that server, and would be sent to this one.
+            raise SettingsError(
+                "the key is not given to the service, which asks another server",
+                cause=f"OPENAI_BASE_URL is {theirs} here, and was {ours} when the service started",
+                fix="thoth-supervisor stop; thoth-supervisor start",
+            )
         return {"renewed": self._crew.renew_key(now, key)}
 
     def quarantine(self, body: Mapping[str, Any]) -> dict[str, Any]:
