@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email.utils
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embed_worker.pace import seconds_of
 from thoth_core.errors import (
     AuthenticationFailed,
     ModelNotFound,
@@ -26,15 +23,13 @@ from thoth_core.errors import (
     SettingsError,
     ThothError,
 )
+from thoth_core.provider_errors import QUOTA, retry_after, without_keys
 
 #: Seconds before a request is sent again that failed without a word on when: the first time, and
 #: at most. Each further time is twice as long, less up to a half of it by chance.
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
-#: Codes and types of an account that has to be seen to before it is served again.
-_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 #: A wait as short as this is not believed for ever; then it is so long at least.
 _SHORT = 1.0
-_KEY = re.compile(r"\b(sk|sess|rk)-[^\s,;.'\"]+", re.ASCII)
 _SAID_CHARS = 300
 
 
@@ -136,10 +131,10 @@ def verdict(
     since 1970, against which a date is taken.
     """
     code, kind = str(error.get("code") or ""), str(error.get("type") or "")
-    said = without_keys(str(error.get("message") or ""))
+    said = without_keys(str(error.get("message") or ""))[:_SAID_CHARS]
     if status in (401, 403):
         return refused_key(server, said, status)
-    if status == 402 or _QUOTA & {code, kind}:
+    if status == 402 or QUOTA & {code, kind}:
         return QuotaExceeded(
             f"the account at {server} has no quota left",
             cause=said,
@@ -170,7 +165,7 @@ def verdict(
         return Refused(said or f"HTTP {status}")
     most = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries - 1, 10))
     own = most * (1.0 - chance / 2)
-    told = _told_wait(headers, wall)
+    told = retry_after(headers, wall)
     if told is not None and status is not None:
         # "At once", again and again, is not sent as fast as it is refused.
         return Again(max(told, min(own, _SHORT)) if tries > 2 else told, told=True)
@@ -194,23 +189,3 @@ def no_key(server: str) -> AuthenticationFailed:
         fix="put API_OPENAI_KEY=… into .env, then: thoth-supervisor reload; or work without a"
         " provider: RAG_EMBEDDING_MODEL=all-MiniLM-L6-v2",
     )
-
-
-def without_keys(said: str, key: str = "") -> str:
-    """``said`` as it may be shown: servers repeat the ``key`` that they refuse."""
-    said = said.replace(key, "…") if key else said
-    return _KEY.sub(lambda found: f"{found[1]}-…", said)[:_SAID_CHARS]
-
-
-def _told_wait(headers: Mapping[str, str], wall: float) -> float | None:
-    """The seconds in ``Retry-After``, which is a number or a date."""
-    exact = seconds_of(headers.get("retry-after-ms", "") + "ms")
-    text = headers.get("retry-after", "")
-    told = seconds_of(text)
-    if told is None and text:
-        try:
-            told = max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - wall)
-        except (ValueError, TypeError, OverflowError):
-            told = None
-    # Of two, the later: nothing is sent before it was told.
-    return max((each for each in (exact, told) if each is not None), default=None)

@@ -38,6 +38,7 @@ from thoth_core.errors import (
 )
 from thoth_core.prices import EMBEDDING_ENCODING
 from thoth_core.provider import OPENAI, is_local, needs_key
+from thoth_core.provider_errors import without_keys
 from thoth_core.worker.secret import Secret
 
 if TYPE_CHECKING:
@@ -92,8 +93,6 @@ class _Job:
 class OpenAIEngine:
     """See the module. ``waits`` is told until when (monotonic seconds) nothing is sent because the
     provider said so, and None when that is over."""
-
-    several = True
 
     def __init__(
         self,
@@ -306,7 +305,7 @@ class OpenAIEngine:
             raise InputsRefused(found.said)
         if isinstance(found, answers.NoFloats):
             if not self._base64:
-                raise InputsRefused(answers.without_keys(said))
+                raise InputsRefused(without_keys(said))
             self._base64 = False
             return
         patience = GIVE_UP
@@ -458,10 +457,10 @@ def described(
     """HTTP status, the protocol's error, headers, and words for people, of what the client
     raised; the key is in none of them."""
     response: Any = getattr(problem, "response", None)
-    said = answers.without_keys(f"{type(problem).__name__}: {problem}", key)
+    said = without_keys(f"{type(problem).__name__}: {problem}", key)
     if problem.__cause__ is not None:
         # "Connection error." alone says nothing of whether it is the name, the port or TLS.
-        said = answers.without_keys(f"{said} ({problem.__cause__})", key)
+        said = without_keys(f"{said} ({problem.__cause__})", key)
     if response is None:
         return None, {}, None, said
     headers = {name.lower(): value for name, value in response.headers.items()}
@@ -471,7 +470,7 @@ def described(
     inner = error.get("error")
     if isinstance(inner, Mapping):
         error = inner
-    error = {**error, "message": answers.without_keys(str(error.get("message") or ""), key)}
+    error = {**error, "message": without_keys(str(error.get("message") or ""), key)}
     # An answer that is good as far as HTTP goes could not be read.
     return (status if status >= 400 else None), error, headers, said
 

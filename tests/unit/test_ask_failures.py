@@ -21,7 +21,6 @@ from thoth_core.asking.failures import (
     Failure,
     error_of,
     pause,
-    retry_after,
     shown,
     status_in,
     why_waiting,
@@ -41,6 +40,7 @@ from thoth_core.errors import (
     ThothError,
 )
 from thoth_core.provider import is_local
+from thoth_core.provider_errors import retry_after
 from thoth_core.setting_specs import BY_FIELD, BadValue
 
 AT = Asked("http://127.0.0.1:8080/v1", "mine", "RAG_QA_MODEL")
@@ -52,7 +52,7 @@ _NOW = 1_750_000_000.0
     [
         ({}, None),
         ({"retry-after": "2"}, 2.0),
-        ({"retry-after": "2", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "2", "retry-after-ms": "1500"}, 2.0),
         ({"retry-after-ms": "nonsense", "retry-after": "3"}, 3.0),
         ({"retry-after": email.utils.formatdate(_NOW + 7, usegmt=True)}, 7.0),
         ({"retry-after": email.utils.formatdate(_NOW - 7, usegmt=True)}, 0.0),

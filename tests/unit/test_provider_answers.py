@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 from embed_worker import provider_answers as answers
 from embed_worker.provider_answers import Again, BadAnswer, NoFloats, Refused, vectors_of, verdict
 from thoth_core.errors import AuthenticationFailed, ModelNotFound, QuotaExceeded, SettingsError
+from thoth_core.provider_errors import without_keys
 
 NOW = 1_790_000_000.0
 VECTORS = arrays.arrays(
@@ -82,9 +83,7 @@ def test_a_key_that_is_refused_is_permanent_and_not_shown() -> None:
         assert isinstance(found, AuthenticationFailed)
         assert "abc123" not in str(found)
         assert "thoth-supervisor reload" in found.fix
-    assert "secret" not in answers.without_keys(
-        "your key secret-of-mine is wrong", "secret-of-mine"
-    )
+    assert "secret" not in without_keys("your key secret-of-mine is wrong", "secret-of-mine")
 
 
 def test_no_quota_is_permanent_and_too_many_requests_are_not() -> None:

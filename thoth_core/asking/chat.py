@@ -28,7 +28,6 @@ from thoth_core.asking.failures import (
     Failure,
     error_of,
     pause,
-    retry_after,
     shown,
     status_in,
     why_waiting,
@@ -36,6 +35,7 @@ from thoth_core.asking.failures import (
 from thoth_core.asking.prompt import Prompt
 from thoth_core.asking.request import NO_KEY, adapted, first_request, model_name
 from thoth_core.provider import is_local
+from thoth_core.provider_errors import retry_after
 
 if TYPE_CHECKING:
     from thoth_core.settings import Settings

@@ -7,10 +7,7 @@ what it was sent.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from thoth_core.errors import (
     AuthenticationFailed,
@@ -24,6 +21,7 @@ from thoth_core.errors import (
     SettingsError,
     ThothError,
 )
+from thoth_core.provider_errors import QUOTA, without_keys
 
 #: What a failure is: the server's own word, no connection, a lost one, silence, or no sense.
 STATUS, CONNECT, DROPPED, SILENT, BROKEN = "status", "connect", "dropped", "silent", "broken"
@@ -34,7 +32,6 @@ TRIES, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.5, 8.0
 LONGEST_WAIT = 60.0
 #: Characters of a server's message that are shown.
 _SHOWN = 300
-_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _TOO_LONG = frozenset({"context_length_exceeded", "string_above_max_length"})
 
 
@@ -64,36 +61,9 @@ class Asked:
 
 def shown(text: str, key: str) -> str:
     """A server's message as it may be shown: one line, bounded, without the key."""
-    if len(key) >= 4:
-        text = text.replace(key, "…")
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    plain = "".join(c if c.isprintable() else " " for c in without_keys(text, key))
+    line = " ".join(plain.split())
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that the server asks to wait, from its headers (names in lower case). ``now`` is in
-    seconds since 1970: a date is counted from there."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        if not text:
-            continue
-        try:
-            seconds = float(text) / unit
-        except ValueError:
-            seconds = _until(text, now)
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    return None
-
-
-def _until(text: str, now: float) -> float:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
-        return math.nan
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp() - now
 
 
 def pause(failure: Failure, tries: int, chance: float) -> float | None:
@@ -114,7 +84,7 @@ def _passing(failure: Failure) -> bool:
     """Whether the same request may do better in a while."""
     if failure.kind in (DROPPED, BROKEN):
         return True
-    if failure.kind != STATUS or failure.code in _QUOTA:
+    if failure.kind != STATUS or failure.code in QUOTA:
         return False
     return failure.status in (408, 409, 425, 429) or failure.status >= 500
 
@@ -149,7 +119,7 @@ def error_of(failure: Failure, asked: Asked) -> ThothError:
 def _refusal(failure: Failure, asked: Asked) -> ThothError:
     said = failure.message
     status, code = failure.status, failure.code
-    if code in _QUOTA or status == 402:
+    if code in QUOTA or status == 402:
         return QuotaExceeded(
             f"the account has no quota left at {asked.base_url}",
             cause=said,

@@ -94,6 +94,8 @@ class _Unawaited(ThreadPoolExecutor):
         future: Future[Any] = Future()
 
         def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 value = fn(*args, **kwargs)
             except BaseException as problem:
