@@ -54,7 +54,8 @@ class RealService:
     def environ(self, **more: str) -> dict[str, str]:
         ours = ("RAG_", "THOTH_", "OPENAI_", "API_OPENAI_")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-        return {**kept, **self.env, **more}
+        # A service that no setting gives a data directory would share the user's with other runs.
+        return {**kept, "XDG_DATA_HOME": str(self.root / "data"), **self.env, **more}
 
     def run(
         self,
