@@ -1,25 +1,27 @@
 """Cuts a text into chunks of a bounded number of tokens. Pure: the tokenizer is passed in.
 
-Each chunk takes what fits and is cut at the best edge near its end: a heading (markdown), a
-paragraph, a sentence or a line, a word, and only then anywhere. It looks at the text through a
-window, so its time is linear in the length of the text, whatever stands in it.
+Each chunk takes what fits and is cut at the best edge near its end: a heading, a break that the
+format knows, a paragraph, a sentence or a line, a word, and only then anywhere. It looks at the
+text through a window, so its time is linear in the length of the text, whatever stands in it.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Protocol
 
-from thoth_core.headings import Heading, headings, path_at
+from thoth_core.headings import Heading, path_at
+from thoth_core.layout import NO_LAYOUT, Layout, Lines
 
 #: The smallest size of a chunk: a character may have four tokens.
 MIN_SIZE = 8
 
 #: How full a chunk must be for an edge of that kind to be worth a cut, as a share of what fits.
 _HEADING_FROM = 0.4
+_BREAK_FROM = 0.4
 _PARAGRAPH_FROM = 0.5
 _SENTENCE_FROM = 0.6
 _WORD_FROM = 0.5
@@ -57,22 +59,25 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """``text`` is exactly ``whole[start:end]``, without blanks at its ends. Lines count from 1,
-    ``line_end`` included. ``heading_path`` holds the titles above its first character, outermost
-    first. ``tokens`` is the exact number of tokens of ``text`` alone."""
+    """``text`` is exactly ``whole[start:end]``, without blanks at its ends. Lines and pages count
+    from 1, the last included, and are None where the file has none. ``heading_path`` holds the
+    titles above its first character, outermost first. ``tokens`` is the exact number of tokens of
+    ``text`` alone."""
 
     text: str
     start: int
     end: int
-    line_start: int
-    line_end: int
+    line_start: int | None
+    line_end: int | None
+    page: int | None
+    page_end: int | None
     heading_path: tuple[str, ...]
     tokens: int
     ordinal: int
 
 
 def chunk(
-    text: str, *, size: int, overlap: int, tokenizer: Tokenizer, markdown: bool = False
+    text: str, *, size: int, overlap: int, tokenizer: Tokenizer, layout: Layout = NO_LAYOUT
 ) -> list[Chunk]:
     """The chunks of ``text`` in order; none for a blank text.
 
@@ -85,7 +90,7 @@ def chunk(
         raise ValueError(f"a chunk size of {size} tokens, {MIN_SIZE} at least")
     if not 0 <= overlap < size:
         raise ValueError(f"an overlap of {overlap} tokens, 0 to {size - 1} for a size of {size}")
-    return _Cutter(text, size, overlap, tokenizer, headings(text) if markdown else []).run()
+    return _Cutter(text, size, overlap, tokenizer, layout).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +104,23 @@ class _Cutter:
     """One walk over one text."""
 
     def __init__(
-        self, text: str, size: int, overlap: int, tokenizer: Tokenizer, found: list[Heading]
+        self, text: str, size: int, overlap: int, tokenizer: Tokenizer, layout: Layout
     ) -> None:
         self.text = text
         self.size = size
         self.overlap = overlap
         self.tokenizer = tokenizer
-        self.headings = found
-        self.heading_starts = [heading.start for heading in found]
+        self.layout = layout
+        self.headings = layout.headings
+        self.heading_starts = [heading.start for heading in layout.headings]
+        self.row_starts = [start for start, _ in layout.rows]
         self.ratio = _FIRST_RATIO
-        # Both only move forward, so that lines and headings are counted once.
+        # These only move forward, so that lines and headings are counted once. A chunk's first
+        # place may lie before the last place of the one before it, hence two.
         self.path: tuple[Heading, ...] = ()
         self.next_heading = 0
-        self.line = 1
-        self.line_place = 0
+        self.first_lines = Lines(text, layout)
+        self.last_lines = Lines(text, layout)
 
     def run(self) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -178,6 +186,12 @@ class _Cutter:
         heading = self._heading_cut(max(start + int(room * _HEADING_FROM), floor + 1), limit)
         if heading is not None:
             return heading, True
+        edge = self._break_cut(max(start + int(room * _BREAK_FROM), floor + 1), limit)
+        if edge is not None:
+            return edge, False
+        row = self._row_cut(floor, limit)
+        if row is not None:
+            return row, False
         for pattern, share in (
             (_PARAGRAPH, _PARAGRAPH_FROM),
             (_SENTENCE, _SENTENCE_FROM),
@@ -197,6 +211,22 @@ class _Cutter:
             return None
         level = min(heading.level for heading in inside)
         return max(heading.start for heading in inside if heading.level == level)
+
+    def _break_cut(self, low: int, limit: int) -> int | None:
+        """The last break in [low, limit]."""
+        last = bisect_right(self.layout.breaks, limit)
+        if last and self.layout.breaks[last - 1] >= low:
+            return self.layout.breaks[last - 1]
+        return None
+
+    def _row_cut(self, floor: int, limit: int) -> int | None:
+        """The beginning of the row that ``limit`` would cut, if there is anything before it."""
+        last = bisect_left(self.row_starts, limit)
+        if last:
+            start, end = self.layout.rows[last - 1]
+            if floor < start < limit < end:
+                return start
+        return None
 
     def _last_edge(self, pattern: re.Pattern[str], low: int, limit: int) -> int | None:
         """The end of the last edge that begins beyond ``low`` and before ``limit``."""
@@ -252,8 +282,6 @@ class _Cutter:
         return begin
 
     def _chunk(self, start: int, piece: _Piece, ordinal: int) -> Chunk:
-        self.line += self.text.count("\n", self.line_place, start)
-        self.line_place = start
         while (
             self.next_heading < len(self.headings)
             and self.heading_starts[self.next_heading] <= start
@@ -264,8 +292,10 @@ class _Cutter:
             text=self.text[start : piece.end],
             start=start,
             end=piece.end,
-            line_start=self.line,
-            line_end=self.line + self.text.count("\n", start, piece.end),
+            line_start=self.first_lines.at(start),
+            line_end=self.last_lines.at(piece.end - 1),
+            page=self.layout.page_at(start),
+            page_end=self.layout.page_at(piece.end - 1),
             heading_path=tuple(heading.title for heading in self.path if heading.title),
             tokens=len(piece.encoded),
             ordinal=ordinal,

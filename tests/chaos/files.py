@@ -153,7 +153,6 @@ def _chunks(source: str, version: int, settings: Settings) -> Key:
         size=settings.chunk_size,
         overlap=settings.chunk_overlap,
         tokenizer=load_encoding(settings.chunk_encoding),
-        markdown=False,
     )
     file = file_of(COLLECTION, source, "", False, pieces)
     return frozenset(zip(file.ids, (piece.text for piece in pieces), strict=True))

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from thoth_core.chunking import MIN_SIZE, Chunk, chunk
 from thoth_core.encoding import TextEncoding, load_encoding
+from thoth_core.headings import headings
+from thoth_core.layout import NO_LAYOUT, Layout
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,22 @@ class Words:
 @pytest.fixture(scope="module")
 def cl100k() -> TextEncoding:
     return load_encoding("cl100k_base")
+
+
+def marked(text: str) -> Layout:
+    return Layout(headings=tuple(headings(text)))
+
+
+def layout_of(text: str, rich: bool) -> Layout:
+    """No layout, or one with all there can be in ``text``."""
+    if not rich:
+        return NO_LAYOUT
+    return Layout(
+        headings=tuple(headings(text)),
+        pages=(0, *(match.start() for match in re.finditer("漢", text))),
+        breaks=tuple(match.start() for match in re.finditer("[=x]", text)),
+        rows=tuple(match.span() for match in re.finditer(r"[^\n]+", text)),
+    )
 
 
 def check(
@@ -108,31 +126,35 @@ sizes = st.integers(MIN_SIZE, 40).flatmap(lambda n: st.tuples(st.just(n), st.int
 @example("。" * 100, (8, 7), False)
 @example(" " * 400 + "a" + " " * 400, (8, 3), False)
 def test_chunks_are_exact_bounded_and_leave_nothing_out_by_bytes(
-    text: str, sizing: tuple[int, int], markdown: bool
+    text: str, sizing: tuple[int, int], rich: bool
 ) -> None:
     size, overlap = sizing
     text = text.encode("utf-8", "replace").decode()
-    chunks = chunk(text, size=size, overlap=overlap, tokenizer=Bytes(), markdown=markdown)
+    chunks = chunk(
+        text, size=size, overlap=overlap, tokenizer=Bytes(), layout=layout_of(text, rich)
+    )
     check(text, chunks, size, overlap, Bytes())
 
 
 @given(texts, sizes, st.booleans())
 def test_chunks_are_exact_bounded_and_leave_nothing_out_by_words(
-    text: str, sizing: tuple[int, int], markdown: bool
+    text: str, sizing: tuple[int, int], rich: bool
 ) -> None:
     size, overlap = sizing
     text = text.encode("utf-8", "replace").decode()
-    chunks = chunk(text, size=size, overlap=overlap, tokenizer=Words(), markdown=markdown)
+    chunks = chunk(
+        text, size=size, overlap=overlap, tokenizer=Words(), layout=layout_of(text, rich)
+    )
     check(text, chunks, size, overlap, Words())
 
 
 @settings(max_examples=150)
-@given(text=texts, sizing=sizes, markdown=st.booleans())
+@given(text=texts, sizing=sizes, rich=st.booleans())
 def test_chunks_are_exact_bounded_and_leave_nothing_out_by_cl100k(
-    cl100k: TextEncoding, text: str, sizing: tuple[int, int], markdown: bool
+    cl100k: TextEncoding, text: str, sizing: tuple[int, int], rich: bool
 ) -> None:
     size, overlap = sizing
-    chunks = chunk(text, size=size, overlap=overlap, tokenizer=cl100k, markdown=markdown)
+    chunks = chunk(text, size=size, overlap=overlap, tokenizer=cl100k, layout=layout_of(text, rich))
     check(text, chunks, size, overlap, cl100k)
 
 
@@ -191,7 +213,7 @@ def test_markdown_is_cut_at_headings_and_chunks_know_their_path(cl100k: TextEnco
         f"# Chapter {c}\n\n{body}\n\n" + "".join(f"## Part {c}.{p}\n\n{body}\n\n" for p in range(3))
         for c in range(3)
     )
-    chunks = chunk(text, size=50, overlap=10, tokenizer=cl100k, markdown=True)
+    chunks = chunk(text, size=50, overlap=10, tokenizer=cl100k, layout=marked(text))
     assert len(chunks) == 12
     assert all(piece.text.startswith("#") for piece in chunks)
     assert chunks[0].heading_path == ("Chapter 0",)
@@ -201,9 +223,44 @@ def test_markdown_is_cut_at_headings_and_chunks_know_their_path(cl100k: TextEnco
     assert all(piece.heading_path == () for piece in plain)
 
 
+def test_rows_are_whole_where_they_fit(cl100k: TextEncoding) -> None:
+    rows = [f"{n}: " + "word. " * (n % 7 + 3) for n in range(60)]
+    text = "\n".join(rows)
+    layout = Layout(rows=tuple(match.span() for match in re.finditer(r"[^\n]+", text)))
+    for piece in chunk(text, size=40, overlap=0, tokenizer=cl100k, layout=layout):
+        assert all(
+            row.strip() in rows or f"{row.strip()} " in rows for row in piece.text.split("\n")
+        )
+    (first, *rest) = chunk(
+        "a " * 90, size=40, overlap=0, tokenizer=cl100k, layout=Layout(rows=((0, 180),))
+    )
+    assert first.tokens > 20 and rest, "a row that does not fit is cut"
+
+
+def test_a_break_goes_before_a_paragraph(cl100k: TextEncoding) -> None:
+    block = "def f():\n    one = 1\n\n    two = 2\n    return one + two\n\n\n"
+    text = block * 20
+    starts = tuple(range(0, len(text), len(block)))
+    pieces = chunk(text, size=60, overlap=0, tokenizer=cl100k, layout=Layout(breaks=starts))
+    assert len(pieces) > 3 and all(piece.start in starts for piece in pieces)
+
+
+def test_places_are_those_of_the_file(cl100k: TextEncoding) -> None:
+    text = "One paragraph.\n\nAnother one.\n\nThe last."
+    layout = Layout(pages=(0, 30), lines=((0, 7), (16, 20), (30, 41)))
+    pieces = chunk(text, size=8, overlap=0, tokenizer=cl100k, layout=layout)
+    assert [p.text for p in pieces] == ["One paragraph.\n\nAnother one.", "The last."]
+    assert [(p.line_start, p.line_end, p.page, p.page_end) for p in pieces] == [
+        (7, 20, 1, 1),
+        (41, 41, 2, 2),
+    ]
+    (only,) = chunk("text", size=8, overlap=0, tokenizer=cl100k, layout=Layout(lines=()))
+    assert (only.line_start, only.line_end, only.page) == (None, None, None)
+
+
 def test_the_path_holds_inside_a_long_section(cl100k: TextEncoding) -> None:
     text = "# A\n\n## B\n\n" + "Words of a long section. " * 100
-    chunks = chunk(text, size=40, overlap=5, tokenizer=cl100k, markdown=True)
+    chunks = chunk(text, size=40, overlap=5, tokenizer=cl100k, layout=marked(text))
     assert chunks[-1].heading_path == ("A", "B")
 
 
@@ -226,7 +283,7 @@ def test_time_is_linear_in_one_long_line(cl100k: TextEncoding, unit: str) -> Non
     def seconds(length: int) -> float:
         text = "a" + unit * (length // len(unit)) + "b"
         begun = time.process_time()
-        chunks = chunk(text, size=500, overlap=50, tokenizer=cl100k, markdown=True)
+        chunks = chunk(text, size=500, overlap=50, tokenizer=cl100k, layout=marked(text))
         spent = time.process_time() - begun
         assert chunks[-1].text.endswith("b")
         return spent

@@ -13,6 +13,7 @@ from thoth_core.documents import base
 from thoth_core.documents.base import formats, is_supported, read_document
 from thoth_core.documents.decoding import decode
 from thoth_core.errors import InvalidInput, StorageError, ThothError
+from thoth_core.layout import NO_LAYOUT
 
 
 def test_a_text_file_is_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,14 +23,15 @@ def test_a_text_file_is_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert document.text == "one\ntwo\nthree\n"
     assert document.source == str(tmp_path / "a.txt")
     assert document.content_hash == hashlib.sha256(b"one\r\ntwo\rthree\n").hexdigest()
-    assert (document.markdown, document.title) == (False, "")
+    assert (document.layout, document.title) == (NO_LAYOUT, "")
 
 
 def test_a_markdown_file_has_its_first_highest_heading_as_title(tmp_path: Path) -> None:
     path = tmp_path / "A.MD"
     path.write_text("## before\n\n# The Title #\n\n# Another\n")
     document = read_document(path)
-    assert (document.markdown, document.title) == (True, "The Title")
+    assert document.title == "The Title"
+    assert [each.start for each in document.layout.headings] == [0, 11, 26]
 
 
 def test_a_named_file_of_any_suffix_is_read_as_text(tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def test_a_named_file_of_any_suffix_is_read_as_text(tmp_path: Path) -> None:
     path.write_text("# not a heading\n")
     assert not is_supported(path)
     document = read_document(path)
-    assert (document.markdown, document.text) == (False, "# not a heading\n")
+    assert (document.layout, document.text) == (NO_LAYOUT, "# not a heading\n")
 
 
 def test_formats_are_found_by_their_files_alone() -> None:

@@ -24,11 +24,12 @@ from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.greeting import model_of
 from thoth_core.client.packs import PACK_TEXTS, File, Item, Pack, file_of, state_hash
+from thoth_core.client.reading import Reading
 from thoth_core.client.repeats import Repeats
 from thoth_core.client.requests import Plan
 from thoth_core.client.results import AddReport, IngestProgress, IngestReport
 from thoth_core.client.used import put_cost
-from thoth_core.documents.base import Document, read_document
+from thoth_core.documents.base import Document, read_file
 from thoth_core.documents.discover import Failed, Found, discover, printable
 from thoth_core.encoding import TextEncoding, load_encoding
 from thoth_core.errors import (
@@ -41,6 +42,7 @@ from thoth_core.errors import (
     RequestTooLarge,
     ThothError,
 )
+from thoth_core.layout import NO_LAYOUT
 from thoth_core.plain_values import lone_surrogate, shown
 from thoth_core.prices import Cost, cost_of
 
@@ -110,7 +112,7 @@ class Ingest:
                     fix='text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")',
                 )
         content_hash = hashlib.sha256(text.encode()).hexdigest()
-        document = Document(source, text, content_hash, markdown=False, title="")
+        document = Document(source, text, content_hash, NO_LAYOUT, title="")
         return self._run(lambda: self._text(document), deadline)
 
     def _run(self, work: Callable[[], None], deadline: float | None) -> IngestReport:
@@ -157,24 +159,49 @@ class Ingest:
         self._total = len(found)
         encoding = load_encoding(self._settings.chunk_encoding)
         known = self._known([item.source for item in found])
+        with Reading() as reading:
+            self._read_all(found, known, encoding, reading)
+
+    def _read_all(
+        self,
+        found: list[Found],
+        known: dict[str, Any],
+        encoding: TextEncoding,
+        reading: Reading,
+    ) -> None:
         for item in found:
             self._check()
             self._drain()
             self._source = item.source
             try:
-                document = read_document(item.path)
+                file = read_file(item.path)
+                read_by = f"{file.format.name} {file.format.version}"
+                state = self._state(file.content_hash, encoding, read_by)
+                if _unchanged(known.get(item.source), state):
+                    self._unchanged(known[item.source])
+                    self._tell()
+                    continue
+                document = reading.document(file)
             except ThothError as error:
                 self._failed(item.source, error)
                 self._finished += 1
                 continue
-            self._take(document, known.get(item.source), encoding)
+            self._take(document, state, item.source in known, encoding)
             self._tell()
 
     def _text(self, document: Document) -> None:
         self._total, self._source = 1, document.source
         known = self._known([document.source])
         encoding = load_encoding(self._settings.chunk_encoding)
-        self._take(document, known.get(document.source), encoding)
+        state = self._state(document.content_hash, encoding)
+        if _unchanged(known.get(document.source), state):
+            self._unchanged(known[document.source])
+            return
+        self._take(document, state, document.source in known, encoding)
+
+    def _state(self, content_hash: str, encoding: TextEncoding, *read_by: str) -> str:
+        size, overlap = self._settings.chunk_size, self._settings.chunk_overlap
+        return state_hash(content_hash, size, overlap, encoding.name, *read_by)
 
     def _known(self, sources: list[str]) -> dict[str, Any]:
         found: list[dict[str, Any]] = []
@@ -183,24 +210,19 @@ class Ingest:
             self._wait()
         return found[0]
 
-    def _take(self, document: Document, known: Any, encoding: TextEncoding) -> None:
-        size, overlap = self._settings.chunk_size, self._settings.chunk_overlap
-        state = state_hash(document.content_hash, size, overlap, encoding.name)
-        if isinstance(known, dict) and known.get("content_hash") == state:
-            self._unchanged(known)
-            return
+    def _take(self, document: Document, state: str, known: bool, encoding: TextEncoding) -> None:
         chunks = chunk(
             document.text,
-            size=size,
-            overlap=overlap,
+            size=self._settings.chunk_size,
+            overlap=self._settings.chunk_overlap,
             tokenizer=encoding,
-            markdown=document.markdown,
+            layout=document.layout,
         )
         note = document.note or ("" if chunks else "there is no text in it")
         if note:
             self._report.notes.append((document.source, note))
         self._begun()
-        file = file_of(self._collection, document.source, state, known is not None, chunks)
+        file = file_of(self._collection, document.source, state, known, chunks)
         self._read += len(chunks)
         if not chunks:
             self._record(file)
@@ -384,6 +406,10 @@ class Ingest:
                 source=self._source,
             )
         )
+
+
+def _unchanged(known: Any, state: str) -> bool:
+    return isinstance(known, dict) and known.get("content_hash") == state
 
 
 def _checked(paths: Iterable[StrPath] | StrPath) -> list[Path]:

@@ -109,16 +109,18 @@ def file_of(
 
 
 def metadata_of(source: str, chunk: Chunk, title: str) -> Metadata:
-    """What is stored beside a chunk: where it stands. Lines count from 1; ``start`` and ``end``
-    are characters of the document's text."""
+    """What is stored beside a chunk: where it stands. Lines and pages count from 1, where the file
+    has them; ``start`` and ``end`` are characters of the document's text."""
     metadata: Metadata = {
         "source": source,
         "ordinal": chunk.ordinal,
         "start": chunk.start,
         "end": chunk.end,
-        "line_start": chunk.line_start,
-        "line_end": chunk.line_end,
     }
+    for name in ("line_start", "line_end", "page", "page_end"):
+        place = getattr(chunk, name)
+        if place is not None:
+            metadata[name] = place
     if title:
         metadata["title"] = title
     if chunk.heading_path:
@@ -126,8 +128,11 @@ def metadata_of(source: str, chunk: Chunk, title: str) -> Metadata:
     return metadata
 
 
-def state_hash(content_hash: str, size: int, overlap: int, encoding: str) -> str:
-    """What a document is compared by: its content and how it is cut. Chunks made with other
-    settings are other chunks, so a change of those makes every file a changed one."""
-    recipe = f"thoth document 1\0{content_hash}\0{size}\0{overlap}\0{encoding}"
+def state_hash(
+    content_hash: str, size: int, overlap: int, encoding: str, read_by: str = "text 1"
+) -> str:
+    """What a document is compared by: its content and how it is read and cut. Chunks made with
+    other settings are other chunks, so a change of those makes every file a changed one;
+    ``read_by`` is the format and its version."""
+    recipe = f"thoth document 2\0{content_hash}\0{size}\0{overlap}\0{encoding}\0{read_by}"
     return hashlib.sha256(recipe.encode()).hexdigest()

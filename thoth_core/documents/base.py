@@ -1,8 +1,9 @@
 """What a document is, and which format reads which file.
 
 A format is one module of this package with a module-level ``FORMAT``: its suffixes and a function
-from bytes to text. Nothing else names it: the package is searched for such modules. A format whose
-parser is heavy imports it inside that function.
+from bytes to text with its layout. Nothing else names it: the package is searched for such modules.
+A format whose parser is heavy imports it inside that function; one whose parser may hang, crash or
+take memory without bound is ``apart``, and is read in a child process (``thoth_core.reader``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from thoth_core.errors import InvalidInput, StorageError, ThothError
+from thoth_core.layout import NO_LAYOUT, Layout
 
 #: A larger file is refused: it would be held in memory several times over.
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -29,23 +31,41 @@ _NOT_FORMATS = frozenset({"base", "discover", "decoding"})
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The text of a file, its line ends all ``\\n``. ``title`` may be empty; ``note`` is what
-    whoever wrote the file should know of how it was read."""
+    """The text of a file, its line ends all ``\\n``, and what is known of its parts. ``title`` may
+    be empty; ``note`` is what whoever wrote the file should know of how it was read."""
 
     text: str
-    markdown: bool = False
+    layout: Layout = NO_LAYOUT
     title: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """``suffixes`` are lower case with the dot. ``read`` raises :class:`InvalidInput` with a
-    ``reason`` for bytes that it cannot make text of."""
+    """``suffixes`` are lower case with the dot, ``names`` whole file names in lower case. ``read``
+    raises :class:`InvalidInput` with a ``reason`` for bytes that it cannot make text of, and with
+    a ``fix`` where there is one. ``begins``: how a file begins that has this format and a name that
+    says nothing. ``apart``: it is read in a child process. ``version`` goes up when the same bytes
+    give another text or layout, so that files read before are read again."""
 
     name: str
     suffixes: frozenset[str]
     read: Callable[[bytes], Content]
+    names: frozenset[str] = frozenset()
+    begins: tuple[bytes, ...] = ()
+    apart: bool = False
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileBytes:
+    """What a file holds. ``source`` is its absolute path, ``content_hash`` the sha256 of ``data``
+    in hex."""
+
+    source: str
+    data: bytes
+    content_hash: str
+    format: Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +76,7 @@ class Document:
     source: str
     text: str
     content_hash: str
-    markdown: bool
+    layout: Layout
     title: str
     note: str = ""
 
@@ -78,35 +98,66 @@ def formats() -> dict[str, Format]:
     return found
 
 
+@cache
+def _names() -> dict[str, Format]:
+    return {name: form for form in set(formats().values()) for name in form.names}
+
+
 def is_supported(path: Path) -> bool:
-    """Whether the suffix of ``path`` is one that a format reads."""
-    return path.suffix.lower() in formats()
+    """Whether the name of ``path`` is one that a format reads."""
+    return path.suffix.lower() in formats() or path.name.lower() in _names()
 
 
-def read_document(path: Path | str) -> Document:
-    """The document in the file ``path``; a suffix that no format claims is read as plain text.
+def format_of(path: Path, data: bytes) -> Format:
+    """The format of a file by its name, else by how it begins, else plain text."""
+    named = formats().get(path.suffix.lower()) or _names().get(path.name.lower())
+    if named is not None:
+        return named
+    shown = (form for form in formats().values() if data.startswith(form.begins or ()))
+    return next(shown, formats()[".txt"])
 
-    Raises :class:`InvalidInput` for a file that is missing, binary, encrypted, no regular file or
-    over :data:`MAX_FILE_BYTES`, and :class:`StorageError` for one that cannot be read. Both have
+
+def read_file(path: Path | str) -> FileBytes:
+    """The bytes of the file ``path`` and their format.
+
+    Raises :class:`InvalidInput` for a file that is missing, no regular file or over
+    :data:`MAX_FILE_BYTES`, and :class:`StorageError` for one that cannot be read. Both have
     ``details["source"]`` and ``details["reason"]``.
     """
     path = Path(path)
     source = source_of(path)
     data = _read_bytes(path, source)
-    form = formats().get(path.suffix.lower()) or formats()[".txt"]
+    return FileBytes(source, data, hashlib.sha256(data).hexdigest(), format_of(path, data))
+
+
+def read_content(file: FileBytes) -> Content:
+    """The text of a file, read here and now. :class:`InvalidInput` as in :func:`read_document`."""
     try:
-        content = form.read(data)
+        return file.format.read(file.data)
     except InvalidInput as problem:
         reason = str(problem.details.get("reason", problem.message))
-        raise file_error(InvalidInput, source, reason) from problem
+        raise file_error(InvalidInput, file.source, reason, problem.fix) from problem
+
+
+def document_of(file: FileBytes, content: Content) -> Document:
     return Document(
-        source=source,
+        source=file.source,
         text=content.text,
-        content_hash=hashlib.sha256(data).hexdigest(),
-        markdown=content.markdown,
+        content_hash=file.content_hash,
+        layout=content.layout,
         title=content.title,
         note=content.note,
     )
+
+
+def read_document(path: Path | str) -> Document:
+    """The document in the file ``path``, parsed in this process whatever its format.
+
+    Raises what :func:`read_file` raises, and :class:`InvalidInput` for one that is binary,
+    encrypted or damaged.
+    """
+    file = read_file(path)
+    return document_of(file, read_content(file))
 
 
 def source_of(path: Path) -> str:
