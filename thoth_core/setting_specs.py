@@ -229,6 +229,8 @@ SPECS: Sequence[Spec] = (
     Spec("model_idle", "THOTH_MODEL_IDLE", "300", number(0, 10**9, above=True)),
     Spec("queue_mb", "THOTH_QUEUE_MB", "256", whole(1, 2**20)),
     Spec("idle_exit", "THOTH_IDLE_EXIT", "1800", number(0, 10**9, above=True)),
+    Spec("read_timeout", "THOTH_READ_TIMEOUT", "60", number(0, 86_400, above=True)),
+    Spec("read_memory_mb", "THOTH_READ_MEMORY_MB", "2048", whole(256, 2**24)),
     Spec("env_pass", "THOTH_ENV_PASS", "", names, "none"),
     Spec("keep_damaged", "THOTH_KEEP_DAMAGED", "0", boolean),
     Spec("log_format", "THOTH_LOG_FORMAT", "text", choice("text", "json")),

@@ -85,6 +85,9 @@ class Settings:
     queue_mb: int
     #: Seconds without work after which a service that a client started ends.
     idle_exit: float
+    #: Seconds, and megabytes of address space, for the parser of one file.
+    read_timeout: float
+    read_memory_mb: int
     env_pass: tuple[str, ...]
     #: A damaged index stays beside the new one.
     keep_damaged: bool

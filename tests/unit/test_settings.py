@@ -216,6 +216,8 @@ def test_names_in_files_that_nothing_reads_are_reported(
         ("THOTH_UNIT_TIMEOUT", "0"),
         ("THOTH_UNIT_TIMEOUT", "inf"),
         ("THOTH_IDLE_EXIT", "-1"),
+        ("THOTH_READ_TIMEOUT", "0"),
+        ("THOTH_READ_MEMORY_MB", "100"),
         ("THOTH_ENV_PASS", "A,B=C"),
         ("THOTH_EMBED_WORKERS", "0"),
         ("OPENAI_BASE_URL", "api.openai.com"),

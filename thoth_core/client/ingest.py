@@ -159,7 +159,7 @@ class Ingest:
         self._total = len(found)
         encoding = load_encoding(self._settings.chunk_encoding)
         known = self._known([item.source for item in found])
-        with Reading() as reading:
+        with Reading(self._settings, self._tend) as reading:
             self._read_all(found, known, encoding, reading)
 
     def _read_all(
@@ -382,6 +382,11 @@ class Ingest:
         self._events.get()()
         self._check()
         self._tell()
+
+    def _tend(self) -> None:
+        """While a file is parsed: take answers, and end if it is to end."""
+        self._check()
+        self._drain()
 
     def _drain(self) -> None:
         while not self._events.empty():

@@ -1,0 +1,1 @@
+"""The process that parses files which might crash, hang or fill the memory of their reader."""
