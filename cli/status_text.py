@@ -74,6 +74,8 @@ def _worker(worker: Mapping[str, Any]) -> str:
         parts.append(f"{rss / 1e6:.0f} MB")
     if worker.get("engine"):
         parts.append(f"{worker['engine']} {worker.get('precision') or ''}".rstrip())
+    if worker.get("doing"):
+        parts.append(str(worker["doing"]))
     if isinstance(worker.get("waiting_until"), int | float):
         at = time.strftime("%H:%M:%S", time.localtime(worker["waiting_until"]))
         parts.append(f"waits until {at}, as the provider says")

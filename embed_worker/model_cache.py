@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,12 @@ class NotConverted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelCache:
-    """``root`` is made when it is needed."""
+    """``root`` is made when it is needed. ``doing`` is told what takes long, and nothing ("") when
+    that is over."""
 
     root: Path
     log: logging.Logger
+    doing: Callable[[str], None] = lambda what: None
 
     def get(self, found: FoundModel) -> tuple[Path, Description]:
         """The folder of the converted model and what it says of itself, converted now if it must
@@ -171,6 +173,7 @@ class ModelCache:
         draft.mkdir(mode=0o700)
         began = time.monotonic()
         self.log.info("converting %s for OpenVINO, once", found.name)
+        self.doing(f"converting {found.name} for this machine, once; this takes some seconds")
         command = [sys.executable, "-P", "-m", "embed_worker.conversion"]
         done = subprocess.run(
             [*command, str(found.folder), str(draft), str(os.getpid())],
@@ -179,6 +182,7 @@ class ModelCache:
             text=True,
             check=False,
         )
+        self.doing("")
         if done.returncode == EXIT_REFUSED:
             remove_folder(draft)
             draft.mkdir(mode=0o700)

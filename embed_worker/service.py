@@ -86,7 +86,11 @@ def serve(channel: Channel, config: Mapping[str, Any]) -> None:
 
 def _engine(channel: Channel, options: Options) -> Engine:
     if not is_openai(options.model):
-        return load_engine(options, channel.log)
+
+        def doing(what: str) -> None:
+            channel.vitals["doing"] = what
+
+        return load_engine(options, channel.log, doing)
     from embed_worker.engines import openai
 
     if not channel.secret.wait(KEY_SECONDS):

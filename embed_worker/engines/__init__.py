@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from embed_worker.engines.base import Engine, Options
@@ -10,8 +11,11 @@ from thoth_core.devices import CPU
 from thoth_core.errors import SettingsError
 
 
-def load_engine(options: Options, log: logging.Logger) -> Engine:
-    """The engine for ``options.model``, ready to work.
+def load_engine(
+    options: Options, log: logging.Logger, doing: Callable[[str], None] = lambda what: None
+) -> Engine:
+    """The engine for ``options.model``, ready to work. ``doing`` is told what takes long, and
+    nothing ("") when that is over.
 
     Each is imported only here and only when it is chosen, because its libraries are large. Raises
     a :class:`~thoth_core.errors.ThothError` that says why it cannot be had.
@@ -43,17 +47,17 @@ def load_engine(options: Options, log: logging.Logger) -> Engine:
                 options.model,
                 problem.cause,
             )
-    return _on_cpu(replace(options, place=CPU), log)
+    return _on_cpu(replace(options, place=CPU), log, doing)
 
 
-def _on_cpu(options: Options, log: logging.Logger) -> Engine:
+def _on_cpu(options: Options, log: logging.Logger, doing: Callable[[str], None]) -> Engine:
     if options.engine != "sentence_transformers":
         from embed_worker.model_cache import NotConverted
 
         try:
             from embed_worker.engines import openvino
 
-            return openvino.load(options, log)
+            return openvino.load(options, log, doing=doing)
         except (ImportError, NotConverted) as problem:
             if options.engine == "openvino":
                 raise SettingsError(

@@ -137,9 +137,13 @@ def _calls(graph: Graph, tokenizer: Any, description: Description) -> Callable[[
 
 
 def load(
-    options: Options, log: logging.Logger, environ: Mapping[str, str] = os.environ
+    options: Options,
+    log: logging.Logger,
+    environ: Mapping[str, str] = os.environ,
+    doing: Callable[[str], None] = lambda what: None,
 ) -> OpenVinoEngine:
-    """The engine for a local model, warmed up; the model is converted if it was not yet.
+    """The engine for a local model, warmed up; the model is converted if it was not yet, which
+    ``doing`` is told.
 
     Raises :class:`NotConverted` when torch has to compute it, :class:`ModelNotFound` when it is
     nowhere, and :class:`SettingsError` for a precision that this machine does not have.
@@ -157,7 +161,7 @@ def load(
         )
     found = find_model(options.model, lambda name: hub.fetch(name, environ), environ)
     log.info("model %s from %s: %s", found.name, found.place, found.folder)
-    cache = ModelCache(cache_root(environ), log)
+    cache = ModelCache(cache_root(environ), log, doing)
     for last in (False, True):
         folder, description = cache.get(found)
         precision = _precision(wanted, description, log)

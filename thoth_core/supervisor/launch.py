@@ -23,6 +23,7 @@ class Launch:
         self.over = False
         self._announce = announce
         self._started = self._last_word = started
+        self._told: set[str] = set()
         self._log = logging.getLogger("thoth.supervisor")
 
     def begin(self) -> None:
@@ -40,6 +41,11 @@ class Launch:
             self._log.error("the service cannot start: %s", problem)
             self.failed(problem)
             return problem
+        for beat in crew.beats.values():
+            doing = str(beat.get("doing") or "")
+            if doing and doing not in self._told:
+                self._told.add(doing)
+                self._announce({"event": "note", "message": doing})
         if now - self._last_word >= WORD_EVERY:
             # A large model may load for minutes.
             self._last_word = now

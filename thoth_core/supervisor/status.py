@@ -33,6 +33,8 @@ def worker_status(
         "precision": said.get("precision"),
         # Seconds since 1970; a provider told it to wait.
         "waiting_until": beat.get("waiting_until") if pid is not None else None,
+        # What takes long before it is ready; None: nothing that it knows of.
+        "doing": (beat.get("doing") or None) if pid is not None else None,
         "pid": pid,
         # A slot that was stopped for good is being ended with the service.
         "state": "STOPPING" if slot.state is State.STOPPED else state,
