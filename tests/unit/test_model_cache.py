@@ -259,3 +259,18 @@ def test_what_has_no_room_is_not_begun(
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage(10**9, 0, 10**9))
     with pytest.raises(AssertionError, match="begun"):
         cache.get(found)
+
+
+def test_a_conversion_is_told_while_it_lasts(
+    tmp_path: Path, found: FoundModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def ends_badly(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert told == ["converting model for this machine, once; this takes some seconds"]
+        return subprocess.CompletedProcess(command, 1, "")
+
+    monkeypatch.setattr(subprocess, "run", ends_badly)
+    with pytest.raises(NotConverted, match="ended with 1"):
+        ModelCache(tmp_path / "models", LOG, told.append).get(found)
+    assert told[1:] == [""]
