@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from store_worker.ledger_sources import Narrow
 from thoth_core.errors import InvalidInput, ProtocolError
 from thoth_core.plain_values import lone_surrogate
+from thoth_core.source_globs import check_globs, compile_globs
 from thoth_core.validation import check_metadata, check_where, check_where_document
 from thoth_core.vectors import Vectors, from_buffer
 from thoth_core.wire import Buffer
@@ -90,6 +93,18 @@ def filters_of(body: Body) -> tuple[dict[str, Any] | None, dict[str, Any] | None
     check_where(where)
     check_where_document(where_document)
     return where, where_document
+
+
+def narrow_of(body: Body) -> Narrow | None:
+    """Which documents ``source`` and ``since`` leave; None if they say nothing."""
+    source, since = body.get("source"), body.get("since")
+    if source is None and since is None:
+        return None
+    if since is not None and (
+        isinstance(since, bool) or not isinstance(since, int | float) or not math.isfinite(since)
+    ):
+        raise InvalidInput(f"since is seconds since 1970, not {since!r}")
+    return Narrow(None if source is None else compile_globs(check_globs(source)), since)
 
 
 def array_of(buffers: Buffers, rows: int | None = None) -> Vectors:

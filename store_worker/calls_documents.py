@@ -35,10 +35,12 @@ def replace_document(store: Store, body: Body, buffers: Buffers) -> dict[str, An
         return {"removed": 0} if stage is None else {"removed": 0, "superseded": True}
     if stage is None:
         removed = ledger_chunks.replace_document(
-            store.ledger, collection, number, source, content_hash, ids
+            store.ledger, collection, number, source, content_hash, ids, now=store.now()
         )
         return {"removed": removed}
-    done = ledger_staging.commit(store.ledger, collection, number, stage, source, content_hash, ids)
+    done = ledger_staging.commit(
+        store.ledger, collection, number, stage, source, content_hash, ids, store.now()
+    )
     if done.missing:
         raise Conflict(
             f"{len(done.missing)} of {len(ids)} chunks of the new document are not there any more",

@@ -14,6 +14,7 @@ from store_worker.calls import (
     array_of,
     filters_of,
     includes_vectors,
+    narrow_of,
     strings,
     text_of,
     whole,
@@ -21,6 +22,7 @@ from store_worker.calls import (
 from store_worker.calls_look_up import look_up
 from store_worker.calls_reembed import reembed_page
 from store_worker.calls_snapshot import SNAPSHOT_READS
+from store_worker.calls_sources import show, sources
 from store_worker.index_files import size
 from store_worker.ledger_collections import Collection
 from store_worker.ledger_queries import Chunk
@@ -39,7 +41,7 @@ def search(store: Store, body: Body, buffers: Buffers) -> Answer:
     product, in one whose space is l2 minus the squared distance)."""
     k = body.get("k")
     check_k(k)
-    filters = filters_of(body)
+    filters, narrow = filters_of(body), narrow_of(body)
     queries = array_of(buffers)
     collection = ledger_collections.require(store.ledger, text_of(body, "collection"))
     model = body.get("model")
@@ -48,7 +50,7 @@ def search(store: Store, body: Body, buffers: Buffers) -> Answer:
     ledger_collections.fits(collection, model, dimension)
     found: list[list[tuple[str, float]]] = [[] for _ in queries]
     if collection.dimension is not None:
-        found = nearest(store, collection, queries, int(k or 1), *filters)
+        found = nearest(store, collection, queries, int(k or 1), *filters, narrow)
     ids = list(dict.fromkeys(id for hits in found for id, _ in hits))
     with_vectors = includes_vectors(body)
     chunks = ledger_queries.chunks_of(store.ledger, collection.id, ids, vectors=with_vectors)
@@ -151,6 +153,8 @@ READS: Mapping[str, Callable[[Store, Body, Buffers], Answer]] = {
     "stats": stats,
     "documents": documents,
     "look_up": look_up,
+    "sources": sources,
+    "show": show,
     "reembed_page": reembed_page,
     **SNAPSHOT_READS,
 }

@@ -107,18 +107,19 @@ def restore_documents(store: Store, body: Body, buffers: Buffers) -> dict[str, A
     documents = body.get("documents")
     if not isinstance(documents, list):
         raise ProtocolError("the call has no list of documents")
-    values = []
+    values, now = [], store.now()
     for each in documents:
         if not isinstance(each, list) or len(each) != 3:
             raise ProtocolError("a document is [source, content_hash, chunks]")
         fields = {"source": each[0], "content_hash": each[1], "chunks": each[2]}
         source, content_hash = text_of(fields, "source"), text_of(fields, "content_hash")
-        values.append((collection.id, source, content_hash, whole(fields, "chunks") or 0, number))
+        count = whole(fields, "chunks") or 0
+        values.append((collection.id, source, content_hash, count, number, now))
     store.ledger.db.executemany(
-        "INSERT INTO documents (collection, source, content_hash, chunks, number, begun)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (collection, source) DO UPDATE SET"
+        "INSERT INTO documents (collection, source, content_hash, chunks, number, begun, stored)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) ON CONFLICT (collection, source) DO UPDATE SET"
         " content_hash = excluded.content_hash, chunks = excluded.chunks,"
-        " number = excluded.number, begun = excluded.begun"
+        " number = excluded.number, begun = excluded.begun, stored = excluded.stored"
         " WHERE excluded.number >= documents.number",
         values,
     )

@@ -178,11 +178,13 @@ def replace_document(
     content_hash: str | None,
     ids: Sequence[str],
     begun: int | None = None,
+    now: float | None = None,
 ) -> int:
     """Record the document ``source`` as consisting of ``ids`` and delete its other chunks; how many
     were deleted. ``content_hash`` None records that the document is gone. If one of ``ids`` is not
     there, or was written later, the document is not as told, and the hash is not recorded.
-    ``begun`` is the stage of the run; a write without one began when it was accepted."""
+    ``begun`` is the stage of the run; a write without one began when it was accepted. ``now`` is
+    in seconds since 1970."""
     recorded = ledger.db.execute(
         "SELECT number FROM documents WHERE collection = ? AND source = ?", (collection.id, source)
     ).fetchone()
@@ -200,7 +202,8 @@ def replace_document(
             content_hash = None
     ledger.db.execute(
         "INSERT OR REPLACE INTO documents"
-        " (collection, source, content_hash, chunks, number, begun) VALUES (?, ?, ?, ?, ?, ?)",
+        " (collection, source, content_hash, chunks, number, begun, stored)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             collection.id,
             source,
@@ -208,6 +211,7 @@ def replace_document(
             len(present) - removed,
             number,
             number if begun is None else begun,
+            now,
         ),
     )
     return removed

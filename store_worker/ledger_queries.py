@@ -79,6 +79,12 @@ def vectors_of(ledger: Ledger, collection: int, ids: Sequence[str]) -> dict[str,
     return dict(select_bound(ledger, sql, collection, ids))
 
 
+def rows_of(ledger: Ledger, collection: int, ids: Sequence[str]) -> dict[str, int]:
+    """The rows of the live ones of ``ids``, by id."""
+    sql = "SELECT id, row FROM chunks WHERE collection = ? AND id IN ({keys})"
+    return dict(select_bound(ledger, sql, collection, ids))
+
+
 def vectors_at(ledger: Ledger, rows: Sequence[int]) -> dict[str, bytes]:
     """The vectors of these rows, by id."""
     found: dict[str, bytes] = {}

@@ -131,8 +131,14 @@ CREATE INDEX staged_reuse ON staged (text_hash) WHERE computed = 1;
 CREATE INDEX staged_collection ON staged (collection);
 """
 
+# documents.stored: when the document was last written, in seconds since 1970; NULL of those that
+# were written before that was noted.
+_VERSION_4 = """
+ALTER TABLE documents ADD COLUMN stored REAL;
+"""
+
 #: Statements that lead from version n to n + 1, at place n.
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 
 
 def migrate(db: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:

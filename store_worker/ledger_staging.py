@@ -127,6 +127,7 @@ def commit(
     source: str,
     content_hash: str | None,
     ids: Sequence[str],
+    now: float | None = None,
 ) -> Committed:
     """Make ``source`` consist of exactly ``ids`` out of the stage, and forget what it staged of the
     source. The hash is recorded as by :func:`ledger_chunks.replace_document`."""
@@ -150,7 +151,7 @@ def commit(
     _fill_in(ledger, collection, stage, source)
     ledger_chunks.upsert(ledger, collection, number, rows)
     removed = ledger_chunks.replace_document(
-        ledger, collection, number, source, content_hash, ids, begun=stage
+        ledger, collection, number, source, content_hash, ids, begun=stage, now=now
     )
     _forget(ledger, collection, stage, source)
     return Committed(removed)

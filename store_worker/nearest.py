@@ -13,7 +13,8 @@ import numpy as np
 
 from store_worker import ledger_queries
 from store_worker.ledger_collections import Collection
-from store_worker.nearness import exact_scores
+from store_worker.ledger_sources import Narrow, rows_within
+from store_worker.nearness import Rows, exact_scores
 from store_worker.store import Store
 from store_worker.where_match import compile_where, matching_rows
 from thoth_core.vectors import Vectors
@@ -22,6 +23,14 @@ from thoth_core.vectors import Vectors
 OVERFETCH = 8
 #: More hits than this are not asked for without counting first how many there can be.
 MANY = 1000
+#: Chunks of the documents that count, up to which each is compared: that is as fast as the index.
+FEW = 10_000
+#: Hits asked of the index at most, to find enough that are of those documents.
+MOST = 4096
+#: Queries that are asked of it at once then.
+TOGETHER = 16
+#: Chunks that are read from the ledger one by one rather than brought into a file first.
+PICKED = 50_000
 
 Filter = Mapping[str, Any] | None
 Ranked = list[tuple[str, float]]
@@ -34,9 +43,13 @@ def nearest(
     k: int,
     where: Filter,
     where_document: Filter,
+    narrow: Narrow | None = None,
 ) -> list[Ranked]:
     """For each of ``queries`` (m, dimension) up to ``k`` ids with their scores, best first, equal
-    ones by id."""
+    ones by id; of the documents that ``narrow`` leaves."""
+    if narrow is not None:
+        rows = rows_within(store.ledger, collection.id, narrow)
+        return _within(store, collection, queries, k, where, where_document, rows)
     if k > MANY:
         k = min(k, ledger_queries.count(store.ledger, collection.id))
     if k < 1:
@@ -45,6 +58,33 @@ def nearest(
     if found is None:
         found = _by_scan(store, collection, queries, k, where, where_document)
     return found
+
+
+def _within(
+    store: Store,
+    collection: Collection,
+    queries: Vectors,
+    k: int,
+    where: Filter,
+    where_document: Filter,
+    rows: Rows,
+) -> list[Ranked]:
+    """The nearest among ``rows``. The index knows nothing of them: it is asked for so many hits
+    that enough of them are. Where that were too many, or the rows are few, all are compared."""
+    k = min(k, len(rows))
+    if k < 1:
+        return [[] for _ in queries]
+    results: list[Ranked] = []
+    share = len(rows) / max(1, ledger_queries.count(store.ledger, collection.id))
+    n = int((k + OVERFETCH) / share)
+    for start in range(0, len(queries), TOGETHER):
+        some, found = queries[start : start + TOGETHER], None
+        if len(rows) > FEW and n <= MOST:
+            found = _by_index(store, collection, some, k, where, where_document, rows, n)
+        if found is None:
+            found = _by_scan(store, collection, some, k, where, where_document, rows)
+        results += found
+    return results
 
 
 def matching(
@@ -84,13 +124,16 @@ def _by_index(
     k: int,
     where: Filter,
     where_document: Filter,
+    among: Rows | None = None,
+    first: int = 0,
 ) -> list[Ranked] | None:
+    """Of ``among``, if given, beginning with ``first`` hits. None if the index cannot tell."""
     if not store.keeper.can_ask(collection.id):
         return None
     left_out = store.keeper.lacks(collection.id)
     extra = _let_through(store, collection, left_out, where, where_document)
     results: list[Ranked] = [[] for _ in queries]
-    pending, n = list(range(len(queries))), k + OVERFETCH
+    pending, n = list(range(len(queries))), max(first, k + OVERFETCH)
     while pending:
         asked = np.ascontiguousarray(queries[pending], "<f4")
         reply = store.keeper.ask_index(
@@ -106,7 +149,12 @@ def _by_index(
             return None
         found: list[list[str]] = reply.body["ids"]
         ids = dict.fromkeys(id for each in found for id in each)
-        vectors = ledger_queries.vectors_of(store.ledger, collection.id, [*ids, *extra])
+        asked_for = [*ids, *extra]
+        if among is not None:
+            rows = ledger_queries.rows_of(store.ledger, collection.id, asked_for)
+            there = np.isin([*rows.values()], among).tolist()
+            asked_for = [id for id, counts in zip(rows, there, strict=True) if counts]
+        vectors = ledger_queries.vectors_of(store.ledger, collection.id, asked_for)
         short = []
         for query, each in zip(pending, found, strict=True):
             taken = [id for id in each if id not in left_out and id in vectors]
@@ -118,6 +166,8 @@ def _by_index(
             else:
                 results[query] = ranked(collection.space, queries[query], live, vectors)[:k]
         pending, n = short, n * 2
+        if pending and among is not None and n > MOST:
+            return None
     return results
 
 
@@ -128,12 +178,16 @@ def _by_scan(
     k: int,
     where: Filter,
     where_document: Filter,
+    among: Rows | None = None,
 ) -> list[Ranked]:
-    allowed = None
+    allowed, scans = among, store.keeper.scans
     if where is not None or where_document is not None:
-        allowed, _ = matching_rows(store.ledger, collection.id, where, where_document)
+        allowed, _ = matching_rows(store.ledger, collection.id, where, where_document, among)
     results = []
-    found = store.keeper.scans.nearest(collection, queries, k, allowed)
+    if among is not None and allowed is not None and len(allowed) <= PICKED:
+        found = scans.among(collection, queries, k, allowed)
+    else:
+        found = scans.nearest(collection, queries, k, allowed)
     for query, rows in zip(queries, found, strict=True):
         vectors = ledger_queries.vectors_at(store.ledger, rows)
         results.append(ranked(collection.space, query, list(vectors), vectors)[:k])

@@ -47,6 +47,14 @@ class Scans:
         self._build(collection.id, SEARCH_SECONDS)
         return self._open[collection.id][0].nearest(queries, k, allowed)
 
+    def among(
+        self, collection: Collection, queries: Vectors, k: int, rows: Rows
+    ) -> list[list[int]]:
+        """As :meth:`nearest` among so few ``rows`` that no file is made for them."""
+        if collection.id in self._open:
+            return self.nearest(collection, queries, k, rows)
+        return Scan(self._ledger, collection, self._folder).nearest(queries, k, rows)
+
     def turn(self) -> bool:
         """Go on with a file that is not complete; whether there is more to do."""
         for collection in self._unfinished:

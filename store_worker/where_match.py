@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from store_worker.ledger import Ledger
 from store_worker.ledger_errors import translated
+from store_worker.ledger_queries import padded_parts
 from store_worker.nearness import Rows
 from store_worker.regex_match import compile_regex
 from thoth_core.plain_values import INT64_MAX, INT64_MIN
@@ -60,10 +61,15 @@ def compile_where(where: Filter, where_document: Filter) -> Matches:
 
 
 def matching_rows(
-    ledger: Ledger, collection: int, where: Filter, where_document: Filter
+    ledger: Ledger,
+    collection: int,
+    where: Filter,
+    where_document: Filter,
+    among: Rows | None = None,
 ) -> tuple[Rows, list[str]]:
-    """The rows of a collection that the filters let through, and their ids, in the order in which
-    they were first written. No more than one row is in memory besides."""
+    """The rows of a collection (out of ``among``, in order, if given) that the filters let through,
+    and their ids, in the order in which they were first written. No more than some rows are in
+    memory besides."""
     matches = compile_where(where, where_document)
     # A long text is only read where it is asked for.
     metadata = "metadata" if where is not None else "NULL"
@@ -71,14 +77,25 @@ def matching_rows(
     rows: list[int] = []
     ids: list[str] = []
     with translated(ledger.path):
-        for row, id, packed, document in ledger.db.execute(
-            f"SELECT row, id, {metadata}, {text} FROM chunks WHERE collection = ? ORDER BY row",
-            (collection,),
+        for row, id, packed, document in _read(
+            ledger, collection, f"row, id, {metadata}, {text}", among
         ):
             if matches(json.loads(packed) if packed else None, document):
                 rows.append(row)
                 ids.append(id)
     return np.array(rows, np.int64), ids
+
+
+def _read(ledger: Ledger, collection: int, columns: str, among: Rows | None) -> Iterator[Any]:
+    sql = f"SELECT {columns} FROM chunks WHERE"
+    if among is None:
+        yield from ledger.db.execute(f"{sql} collection = ? ORDER BY row", (collection,))
+        return
+    for part in padded_parts(among.tolist()):
+        marks = ",".join("?" * len(part))
+        yield from ledger.db.execute(
+            f"{sql} row IN ({marks}) AND +collection = ? ORDER BY row", (*part, collection)
+        )
 
 
 def _asks_for_text(where: object) -> bool:

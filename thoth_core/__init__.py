@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ReembedReport,
         Row,
         Rows,
+        Shown,
+        Source,
         UpsertReport,
     )
     from thoth_core.client.sync import Thoth
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         AlreadyRunning,
         AuthenticationFailed,
         Cancelled,
+        ChunkNotFound,
         CollectionExists,
         CollectionNotFound,
         Conflict,
@@ -73,6 +76,7 @@ _ERRORS = (
     "AlreadyRunning",
     "AuthenticationFailed",
     "Cancelled",
+    "ChunkNotFound",
     "CollectionExists",
     "CollectionNotFound",
     "Conflict",
@@ -112,6 +116,8 @@ _RESULTS = (
     "ReembedReport",
     "Row",
     "Rows",
+    "Shown",
+    "Source",
     "UpsertReport",
 )
 _HOME = {
@@ -134,6 +140,7 @@ __all__ = [
     "AsyncThoth",
     "AuthenticationFailed",
     "Cancelled",
+    "ChunkNotFound",
     "Citation",
     "Collection",
     "CollectionExists",
@@ -169,7 +176,9 @@ __all__ = [
     "ServiceUnavailable",
     "Settings",
     "SettingsError",
+    "Shown",
     "SnapshotLost",
+    "Source",
     "StorageError",
     "Thoth",
     "ThothError",

@@ -138,6 +138,12 @@ class CollectionNotFound(ThothError):
     code = "collection_not_found"
 
 
+class ChunkNotFound(ThothError):
+    """No chunk of this collection has an id that begins so."""
+
+    code = "chunk_not_found"
+
+
 class CollectionExists(ThothError):
     """There is a collection of that name already."""
 

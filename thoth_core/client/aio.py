@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, overload
@@ -12,6 +12,8 @@ from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
 from thoth_core.client.greeting import model_of
 from thoth_core.client.in_loop import in_loop
+from thoth_core.client.looking import listed_sources_async, show
+from thoth_core.client.narrowing import Sources, narrowed
 from thoth_core.client.requests import Plan
 from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
@@ -26,10 +28,13 @@ from thoth_core.client.results import (
     Metadata,
     ReembedReport,
     Rows,
+    Shown,
+    Source,
     UpsertReport,
 )
 from thoth_core.client.used import Used, put_cost
 from thoth_core.prices import Cost
+from thoth_core.since import Since
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -144,10 +149,14 @@ class AsyncThoth(Client):
         include: Sequence[str] | None = None,
         collection: str | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> list[Hit]:
-        """The ``k`` chunks nearest to ``text``, best first. ``include=["vectors"]`` adds theirs."""
-        plan = self._calls.query([text], k, where, where_document, include, collection)
+        """The ``k`` chunks nearest to ``text``, best first, as :meth:`Thoth.query`."""
+        plan = self._calls.query(
+            [text], k, where, where_document, include, collection, narrowed(source, since)
+        )
         return (await self._do(plan, deadline))[0]
 
     async def query_many(
@@ -159,11 +168,15 @@ class AsyncThoth(Client):
         include: Sequence[str] | None = None,
         collection: str | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> list[list[Hit]]:
         """As :meth:`query` for each of ``texts``. If some are refused, the error has ``.indices``
         and ``.partial``: the hits of all, none at those indices."""
-        plan = self._calls.query(texts, k, where, where_document, include, collection)
+        plan = self._calls.query(
+            texts, k, where, where_document, include, collection, narrowed(source, since)
+        )
         return await self._do(plan, deadline)
 
     async def ask(
@@ -176,6 +189,8 @@ class AsyncThoth(Client):
         always_ask: bool = False,
         on_token: Callable[[str], None] | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> Answer:
         """As :meth:`Thoth.ask`. ``on_token`` is called in the event loop; cancelling the call
@@ -185,9 +200,10 @@ class AsyncThoth(Client):
         work = Ask(
             self._connection, self._calls, self._settings, in_loop(on_token), in_loop(self._note)
         )
-        end = checked_deadline(deadline)
+        end, narrow = checked_deadline(deadline), narrowed(source, since)
         return await self._aside(
-            work, lambda: work.run(question, k, where, collection, model, always_ask, end)
+            work,
+            lambda: work.run(question, k, where, collection, model, always_ask, end, narrow),
         )
 
     async def search(
@@ -199,11 +215,39 @@ class AsyncThoth(Client):
         include: Sequence[str] | None = None,
         collection: str | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> list[Hit]:
         """The ``k`` chunks nearest to ``vector``, of shape (dimension,), best first."""
-        plan = self._calls.search(vector, k, where, where_document, include, collection)
+        plan = self._calls.search(
+            vector, k, where, where_document, include, collection, narrowed(source, since)
+        )
         return await self._do(plan, deadline)
+
+    def sources(
+        self,
+        source: Sources = None,
+        since: Since | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> AsyncIterator[Source]:
+        """As :meth:`Thoth.sources`, for ``async for``."""
+        name, narrow = self._calls.collection_name(collection), narrowed(source, since)
+        return listed_sources_async(self._do, name, narrow, checked_deadline(deadline))
+
+    async def show(
+        self,
+        id: str,
+        context: int = 0,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Shown:
+        """As :meth:`Thoth.show`."""
+        name = self._calls.collection_name(collection)
+        return await self._do(show(name, id, context), deadline)
 
     async def get(
         self,

@@ -6,9 +6,9 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thoth_core.asking import threshold
 from thoth_core.asking.citations import resolved
@@ -65,12 +65,13 @@ class Ask(Transfer):
         model: str | None,
         always_ask: bool,
         deadline: float | None,
+        narrow: Mapping[str, Any],
     ) -> Answer:
         """Look up, judge, ask."""
         self._begin(deadline)
         _check(question, model)
         check_ready(self._settings)
-        plan = self._calls.query([question], k, where, None, None, collection)
+        plan = self._calls.query([question], k, where, None, None, collection, narrow)
         passages = numbered(self._ask(plan)[0])
         least = threshold.threshold_for(
             self._embedded_with(collection), self._settings.ask_threshold

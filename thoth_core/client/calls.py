@@ -3,7 +3,7 @@ caller hands over is checked before anything is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thoth_core import validation
@@ -242,9 +242,11 @@ class Calls(HouseCalls):
         where_document: Where,
         include: Sequence[str] | None,
         collection: str | None,
+        narrow: Mapping[str, Any] | None = None,
     ) -> Plan[list[list[Hit]]]:
-        """Nearest chunks for each text."""
+        """Nearest chunks for each text, of the documents that ``narrow`` leaves."""
         body = self._search_body(k, where, where_document, include, collection) | self._asked
+        body |= narrow or {}
         texts = listed("texts", texts)
         refused, good = self._sift(texts)
         cuts = splitting.runs(
@@ -273,9 +275,11 @@ class Calls(HouseCalls):
         where_document: Where,
         include: Sequence[str] | None,
         collection: str | None,
+        narrow: Mapping[str, Any] | None = None,
     ) -> Plan[list[Hit]]:
         """Nearest chunks for one vector, of shape (dimension,) or (1, dimension)."""
         body = self._search_body(k, where, where_document, include, collection)
+        body |= narrow or {}
         from thoth_core.vector_checks import check_vectors
         from thoth_core.vectors import to_buffer
 

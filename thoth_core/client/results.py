@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.errors import ThothError
@@ -63,6 +64,38 @@ class Rows(Sequence[Row]):
     def _row(self, i: int) -> Row:
         vector = None if self.vectors is None else self.vectors[i]
         return Row(self.ids[i], self.texts[i], self.metadatas[i], vector)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What chunks come from: a document, or what the metadata of added texts names so. ``stored``
+    is when an ingest last wrote it (UTC), None if none did. ``complete``: all its chunks are as
+    that ingest recorded them."""
+
+    source: str
+    chunks: int
+    stored: datetime | None
+    complete: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The documented JSON form."""
+        return {
+            "source": self.source,
+            "chunks": self.chunks,
+            "stored": None if self.stored is None else self.stored.isoformat(timespec="seconds"),
+            "complete": self.complete,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One chunk, and its neighbours ``before`` and ``after`` in its document, in order. ``stored``
+    is of its document, as in :class:`Source`."""
+
+    chunk: Row
+    stored: datetime | None
+    before: list[Row]
+    after: list[Row]
 
 
 class AddReport(list[str]):
@@ -272,6 +305,11 @@ def reason_of(error: ThothError) -> str:
     if isinstance(error.details.get("source"), str) and reason:
         return str(reason)  # the message would only name the file once more
     return f"{error.message} ({error.cause})" if error.cause else error.message
+
+
+def when(stored: float | None) -> datetime | None:
+    """The moment that a number of seconds since 1970 is."""
+    return None if stored is None else datetime.fromtimestamp(stored, UTC)
 
 
 def hit_of(raw: Mapping[str, Any], vector: Vectors | None) -> Hit:

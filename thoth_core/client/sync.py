@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
 from thoth_core.client.greeting import model_of
+from thoth_core.client.looking import listed_sources, show
+from thoth_core.client.narrowing import Sources, narrowed
 from thoth_core.client.requests import Plan
 from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
@@ -24,10 +26,13 @@ from thoth_core.client.results import (
     Metadata,
     ReembedReport,
     Rows,
+    Shown,
+    Source,
     UpsertReport,
 )
 from thoth_core.client.used import Used, put_cost
 from thoth_core.prices import Cost
+from thoth_core.since import Since
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -150,10 +155,20 @@ class Thoth(Client):
         include: Sequence[str] | None = None,
         collection: str | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> list[Hit]:
-        """The ``k`` chunks nearest to ``text``, best first. ``include=["vectors"]`` adds theirs."""
-        plan = self._calls.query([text], k, where, where_document, include, collection)
+        """The ``k`` chunks nearest to ``text``, best first. ``include=["vectors"]`` adds theirs.
+
+        ``where`` and ``where_document`` are Chroma's filters over metadata and text. ``source``:
+        only chunks of sources that a pattern matches (``"*.pdf"``, ``"notes/**"``, or several of
+        them); ``since``: only of documents that were stored then or later (a date or time, or
+        ``"7d"`` ago); ``docs/search.md`` has the rules of both.
+        """
+        plan = self._calls.query(
+            [text], k, where, where_document, include, collection, narrowed(source, since)
+        )
         return self._do(plan, deadline)[0]
 
     def query_many(
@@ -165,11 +180,15 @@ class Thoth(Client):
         include: Sequence[str] | None = None,
         collection: str | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> list[list[Hit]]:
         """As :meth:`query` for each of ``texts``. If some are refused, the error has ``.indices``
         and ``.partial``: the hits of all, none at those indices."""
-        plan = self._calls.query(texts, k, where, where_document, include, collection)
+        plan = self._calls.query(
+            texts, k, where, where_document, include, collection, narrowed(source, since)
+        )
         return self._do(plan, deadline)
 
     def ask(
@@ -182,6 +201,8 @@ class Thoth(Client):
         always_ask: bool = False,
         on_token: Callable[[str], None] | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> Answer:
         """An answer that a chat model (``model``, or ``RAG_QA_MODEL`` at ``OPENAI_BASE_URL``)
@@ -197,7 +218,14 @@ class Thoth(Client):
 
         work = Ask(self._connection, self._calls, self._settings, on_token, self._note)
         return work.run(
-            question, k, where, collection, model, always_ask, checked_deadline(deadline)
+            question,
+            k,
+            where,
+            collection,
+            model,
+            always_ask,
+            checked_deadline(deadline),
+            narrowed(source, since),
         )
 
     def search(
@@ -209,11 +237,42 @@ class Thoth(Client):
         include: Sequence[str] | None = None,
         collection: str | None = None,
         *,
+        source: Sources = None,
+        since: Since | None = None,
         deadline: float | None = None,
     ) -> list[Hit]:
         """The ``k`` chunks nearest to ``vector``, of shape (dimension,), best first."""
-        plan = self._calls.search(vector, k, where, where_document, include, collection)
+        plan = self._calls.search(
+            vector, k, where, where_document, include, collection, narrowed(source, since)
+        )
         return self._do(plan, deadline)
+
+    def sources(
+        self,
+        source: Sources = None,
+        since: Since | None = None,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Iterator[Source]:
+        """What the chunks of the collection come from, in order, read a page at a time: all
+        sources, or those that ``source`` and ``since`` leave, as for :meth:`query`."""
+        name = self._calls.collection_name(collection)
+        return listed_sources(self._do, name, narrowed(source, since), checked_deadline(deadline))
+
+    def show(
+        self,
+        id: str,
+        context: int = 0,
+        collection: str | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Shown:
+        """The chunk with this ``id``, of which its beginning will do, and ``context`` (100 at most)
+        chunks before and after it in its document. Raises :class:`ChunkNotFound`, and
+        :class:`InvalidInput` with ``details["ids"]`` where several ids begin so."""
+        name = self._calls.collection_name(collection)
+        return self._do(show(name, id, context), deadline)
 
     def get(
         self,

@@ -188,7 +188,7 @@ def _send_unit(board: Board, worker: Worker, unit: Unit) -> None:
 def _for_store(board: Board, unit: Unit) -> dict[str, Any]:
     given = unit.request.body
     if unit.request.kind == "query":
-        names = ("collection", "k", "where", "where_document", "include")
+        names = ("collection", "k", "where", "where_document", "source", "since", "include")
         return {"model": unit.team.model} | {n: given[n] for n in names if n in given}
     metadatas = given.get("metadatas")
     return {

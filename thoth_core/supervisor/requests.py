@@ -25,6 +25,8 @@ READS = frozenset(
         "stats",
         "documents",
         "look_up",
+        "sources",
+        "show",
         "snapshot_open",
         "snapshot_page",
         "snapshot_documents",
