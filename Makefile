@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install compiled demo test damage-table simulate mutants chaos chaos-store bench bench-full bench-store check clean
+.PHONY: install compiled demo test docs damage-table simulate mutants chaos chaos-store bench bench-full bench-store check clean
 
 install: $(STAMP)
 
@@ -12,7 +12,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[service,offline,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[service,offline,dev,docs]"
 	touch $@
 
 # Compiled also where the environment forbids it: a start would take a fifth longer, and a run of the
@@ -28,6 +28,11 @@ demo: compiled
 JOBS ?= 4
 test: compiled
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+# The pages as a site in docs/_build: any warning, as of a link that leads nowhere, is an error.
+docs: install
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
 
 # Every damage that an index of 5,000 chunks can have, and what stock Chroma makes of it: ten minutes.
 damage-table: install
@@ -73,5 +78,5 @@ check: install
 	$(BIN)/deptry .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -43,6 +43,7 @@ FIRST = (
     *PAIR,
     "tests/integration/test_store_damage_table.py",
     "tests/integration/test_cli.py",
+    "tests/integration/test_docs_run.py",
     "tests/integration/test_chroma_check.py",
     "tests/faults/test_store_away.py",
     "tests/faults/test_store_hang.py",
