@@ -66,7 +66,7 @@ def stop(options: Options, fast: bool, if_running: bool) -> None:
         else:
             options.output.note("no service was running")
         return
-    pid = stop_service(settings, fast=fast, timeout=STOP_SECONDS)
+    pid = stop_service(settings, fast=fast, timeout=STOP_SECONDS, log=options.output.note)
     if options.output.json:
         options.output.document({"state": "stopped", "pid": pid})
     else:

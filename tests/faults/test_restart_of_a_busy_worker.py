@@ -59,4 +59,5 @@ def test_a_stop_meanwhile_ends_it_for_good_after_its_work(service: RealService) 
         assert call.result(100).shape == (len(TEXTS), 32)
         out, err = stop.communicate(timeout=60)
         assert stop.returncode == 0, out + err
+        assert "it finishes what is under way" in err
     assert service.processes() == []

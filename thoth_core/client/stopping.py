@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
 
 #: Seconds for the answer to a question before the stop itself.
 _ASK = 5.0
+#: Seconds after which whoever waits is told what for.
+_SILENCE = 2.0
+_UNDER_WAY = (
+    "it finishes what is under way, for 30 s at most; thoth-supervisor stop --fast does not"
+)
 
 
-def stop_service(settings: Settings, *, fast: bool, timeout: float) -> int:
+def stop_service(
+    settings: Settings, *, fast: bool, timeout: float, log: Callable[[str], None] | None = None
+) -> int:
     """Tell the service to stop and wait until each of its processes has ended and its locks are
-    free. Returns the supervisor's pid.
+    free. Returns the supervisor's pid. ``log`` is told what is waited for, if that takes long.
 
     Raises :class:`ServiceUnavailable` if there is none, or if it has not ended ``timeout`` seconds
     later.
@@ -29,6 +37,18 @@ def stop_service(settings: Settings, *, fast: bool, timeout: float) -> int:
     end = time.monotonic() + timeout
     status = control(settings, "status", timeout=_ASK)
     pids = processes(status)
+    # Its answer comes when all is done, hence a timer.
+    said = threading.Timer(_SILENCE, log or (lambda message: None), [_UNDER_WAY])
+    said.daemon = True
+    said.start()
+    try:
+        _stop(settings, pids, fast=fast, end=end, timeout=timeout)
+    finally:
+        said.cancel()
+    return pids[0] if pids else 0
+
+
+def _stop(settings: Settings, pids: list[int], *, fast: bool, end: float, timeout: float) -> None:
     try:
         control(settings, "stop", {"fast": True} if fast else {}, timeout=timeout)
     except ServiceUnavailable:
@@ -40,7 +60,6 @@ def stop_service(settings: Settings, *, fast: bool, timeout: float) -> int:
             raise _still_there(timeout, pid)
     for lock in (lock_path(settings), settings.data_dir / "lock"):
         _wait_for_lock(lock, end, timeout)
-    return pids[0] if pids else 0
 
 
 def nobody_is_there(settings: Settings) -> bool:
