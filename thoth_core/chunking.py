@@ -82,7 +82,8 @@ def chunk(
     """The chunks of ``text`` in order; none for a blank text.
 
     No chunk has more than ``size`` tokens, and every character that is not blank is in one. A chunk
-    begins with up to ``overlap`` tokens of the one before it, except after a heading.
+    begins with up to ``overlap`` tokens of the one before it, unless it begins at a heading or a
+    break.
 
     Raises ``ValueError`` for a size under :data:`MIN_SIZE` or an overlap not below ``size``.
     """
@@ -97,7 +98,7 @@ def chunk(
 class _Piece:
     end: int
     encoded: Encoded
-    at_heading: bool
+    fresh: bool
 
 
 class _Cutter:
@@ -137,7 +138,7 @@ class _Cutter:
             following = self._ink(done)
             if following is None:
                 break
-            start = following if piece.at_heading else self._overlap(start, piece, following)
+            start = following if piece.fresh else self._overlap(start, piece, following)
         return chunks
 
     def _ink(self, position: int) -> int | None:
@@ -153,14 +154,14 @@ class _Cutter:
                 if start < done:
                     return None
                 limit = floor + 1
-            cut, at_heading = (limit, False) if whole else self._cut(start, floor, limit)
+            cut, fresh = (limit, False) if whole else self._cut(start, floor, limit)
             body = self.text[start:cut].rstrip()
             if start + len(body) <= done:
                 return None
             encoded = self.tokenizer.encode(body)
             if len(encoded) <= self.size:
                 self.ratio = min(max(len(body) / len(encoded), 1.0), _MAX_RATIO)
-                return _Piece(start + len(body), encoded, at_heading)
+                return _Piece(start + len(body), encoded, fresh)
             # Cut off from what follows, the last word can have more tokens than it had with it.
             if len(body) == 1:
                 raise ValueError(f"the tokenizer has {len(encoded)} tokens for one character")
@@ -181,15 +182,16 @@ class _Cutter:
             width *= 2
 
     def _cut(self, start: int, floor: int, limit: int) -> tuple[int, bool]:
-        """The best place for a cut in (floor, limit], and whether a heading begins there."""
+        """The best place for a cut in (floor, limit], and whether a new part begins there: what
+        stands before it does not help to read it."""
         room = limit - start
         heading = self._heading_cut(max(start + int(room * _HEADING_FROM), floor + 1), limit)
         if heading is not None:
             return heading, True
         edge = self._break_cut(max(start + int(room * _BREAK_FROM), floor + 1), limit)
         if edge is not None:
-            return edge, False
-        row = self._row_cut(floor, limit)
+            return edge, True
+        row = self._row_cut(start, floor, limit)
         if row is not None:
             return row, False
         for pattern, share in (
@@ -219,13 +221,15 @@ class _Cutter:
             return self.layout.breaks[last - 1]
         return None
 
-    def _row_cut(self, floor: int, limit: int) -> int | None:
-        """The beginning of the row that ``limit`` would cut, if there is anything before it."""
+    def _row_cut(self, start: int, floor: int, limit: int) -> int | None:
+        """The beginning of the row that ``limit`` would cut, if there is anything before it. Not
+        of one that is longer than a chunk: it is cut anyway, and what is before it stays with it.
+        """
         last = bisect_left(self.row_starts, limit)
         if last:
-            start, end = self.layout.rows[last - 1]
-            if floor < start < limit < end:
-                return start
+            begin, end = self.layout.rows[last - 1]
+            if floor < begin < limit < end and end - begin <= limit - start:
+                return begin
         return None
 
     def _last_edge(self, pattern: re.Pattern[str], low: int, limit: int) -> int | None:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 _LINE = re.compile(
     r"^ {0,3}(?:#{1,6}(?=[ \t\r\n]|\Z)|`{3,}|~{3,}|=+(?=[ \t\r]*$)|-+(?=[ \t\r]*$))", re.M
 )
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*\r?(?:\n|\Z)")
+_FRONT_MATTER = re.compile(
+    r"(?:---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n(?:.*\n)*?\+\+\+)"
+    r"[ \t]*\r?(?:\n|\Z)"
+)
 #: How far down a text front matter may reach, in characters.
 _FRONT_MATTER_MAX = 20_000
 #: Lines that the title of a setext heading may have.
@@ -25,7 +28,7 @@ _NO_PARAGRAPH = re.compile(r"(?: {4}|\t| {0,3}(?:[>|<]|#{1,6}[ \t]|[-+*][ \t]|\d
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """``start`` is the place of its line in the text, ``level`` 1 to 6."""
+    """``start`` is the place of its line in the text, ``level`` counts from 1, the highest."""
 
     start: int
     level: int
@@ -34,17 +37,31 @@ class Heading:
 
 def headings(text: str) -> list[Heading]:
     """The headings of ``text`` in order."""
+    return outline(text)[0]
+
+
+def outline(text: str) -> tuple[list[Heading], list[tuple[int, int]]]:
+    """The headings of ``text``, and its fenced code as spans, in order; one that is never closed
+    reaches to the end."""
     found: list[Heading] = []
+    fences: list[tuple[int, int]] = []
     fence = ""
-    position = _front_matter(text)
+    opened = 0
+    position = len(front_matter(text))
     # The line after the last heading: a setext title does not reach above it.
     floor = position
     for match in _LINE.finditer(text, position):
         start = match.start()
         marker = match.group().lstrip(" ")
         if marker[0] in "`~":
-            fence = _next_fence(fence, marker, text[match.end() : _line_end(text, match.end())])
-            floor = _line_end(text, start) + 1
+            end = _line_end(text, match.end())
+            following = _next_fence(fence, marker, text[match.end() : end])
+            if following and not fence:
+                opened = start
+            elif fence and not following:
+                fences.append((opened, end))
+            fence = following
+            floor = end + 1
         elif fence:
             continue
         elif marker[0] == "#":
@@ -56,7 +73,9 @@ def headings(text: str) -> list[Heading]:
             if heading is not None:
                 found.append(heading)
             floor = _line_end(text, start) + 1
-    return found
+    if fence:
+        fences.append((opened, len(text)))
+    return found, fences
 
 
 def path_at(path: Sequence[Heading], heading: Heading) -> tuple[Heading, ...]:
@@ -64,11 +83,13 @@ def path_at(path: Sequence[Heading], heading: Heading) -> tuple[Heading, ...]:
     return (*(above for above in path if above.level < heading.level), heading)
 
 
-def _front_matter(text: str) -> int:
-    if not text.startswith("---"):
-        return 0
+def front_matter(text: str) -> str:
+    """What ``text`` begins with before its first line, between two lines of ``---`` or ``+++``;
+    with these lines."""
+    if not text.startswith(("---", "+++")):
+        return ""
     match = _FRONT_MATTER.match(text, 0, _FRONT_MATTER_MAX)
-    return match.end() if match else 0
+    return match.group() if match else ""
 
 
 def _line_end(text: str, position: int) -> int:

@@ -2,6 +2,7 @@
 
 A format is one module of this package with a module-level ``FORMAT``: its suffixes and a function
 from bytes to text with its layout. Nothing else names it: the package is searched for such modules.
+One that reads several kinds of files in as many ways has ``FORMATS`` instead.
 A format whose parser is heavy imports it inside that function; one whose parser may hang, crash or
 take memory without bound is ``apart``, and is read in a child process (``thoth_core.reader``).
 """
@@ -26,7 +27,7 @@ from thoth_core.layout import NO_LAYOUT, Layout
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 #: The modules of this package that are no format.
-_NOT_FORMATS = frozenset({"base", "discover", "decoding"})
+_NOT_FORMATS = frozenset({"base", "discover", "decoding", "characters", "code_patterns"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +84,38 @@ class Document:
 
 @cache
 def formats() -> dict[str, Format]:
-    """Every format by suffix."""
+    """Every format by its suffixes and by the whole names of its files."""
     from thoth_core import documents
 
     found: dict[str, Format] = {}
     for module in sorted(m.name for m in pkgutil.iter_modules(documents.__path__)):
         if module in _NOT_FORMATS:
             continue
-        form: Format = importlib.import_module(f"{documents.__name__}.{module}").FORMAT
-        for suffix in form.suffixes:
-            if suffix in found:
-                raise AssertionError(f"{suffix} belongs to {found[suffix].name} and {form.name}")
-            found[suffix] = form
+        content = importlib.import_module(f"{documents.__name__}.{module}")
+        several: tuple[Format, ...] = getattr(content, "FORMATS", ()) or (content.FORMAT,)
+        for form in several:
+            # A name without its dot is in here too: no suffix is without one.
+            for key in form.suffixes | form.names:
+                if key in found:
+                    raise AssertionError(f"{key} belongs to {found[key].name} and {form.name}")
+                found[key] = form
     return found
 
 
-@cache
-def _names() -> dict[str, Format]:
-    return {name: form for form in set(formats().values()) for name in form.names}
+def _named(path: Path) -> Format | None:
+    """The format that the name of a file says: the whole name goes before its suffix."""
+    name = path.name.lower()
+    return formats().get(name) or formats().get(path.suffix.lower())
 
 
 def is_supported(path: Path) -> bool:
     """Whether the name of ``path`` is one that a format reads."""
-    return path.suffix.lower() in formats() or path.name.lower() in _names()
+    return _named(path) is not None
 
 
 def format_of(path: Path, data: bytes) -> Format:
     """The format of a file by its name, else by how it begins, else plain text."""
-    named = formats().get(path.suffix.lower()) or _names().get(path.name.lower())
+    named = _named(path)
     if named is not None:
         return named
     shown = (form for form in formats().values() if data.startswith(form.begins or ()))

@@ -13,6 +13,6 @@ def read(data: bytes) -> Content:
 
 FORMAT = Format(
     "text",
-    frozenset({".txt", ".text", ".rst", ".adoc", ".asciidoc", ".org", ".tex", ".log"}),
+    frozenset({".txt", ".text", ".adoc", ".asciidoc", ".org", ".tex", ".log"}),
     read,
 )
