@@ -44,18 +44,18 @@ def read(data: bytes) -> Content:
     delimiter = _delimiter(text[:_SAMPLE])
     records = list(_records(text, delimiter))
     if list(records.pop()[1]) != [_END]:
-        records = list(_records(text, delimiter, csv.QUOTE_NONE))[:-1]
+        records = list(_records(text, delimiter, quoted=False))[:-1]
         note = note or _OPEN
     header = _header([fields for _, fields in records[: _SAMPLE_RECORDS + 1]])
     return _content(records, header, note)
 
 
-def _records(text: str, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[Record]:
+def _records(text: str, delimiter: str, quoted: bool = True) -> Iterator[Record]:
     """The records, and one with the mark of the end alone."""
     reader = csv.reader(
         chain(io.StringIO(text, newline="\n"), (_END,)),
         delimiter=delimiter,
-        quoting=quoting,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
         skipinitialspace=True,
     )
     line = 1
