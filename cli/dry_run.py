@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.ingest_words import counts, say_files, skipped
 from cli.output import Output
 from thoth_core.prices import cost_words
 
@@ -13,12 +14,7 @@ if TYPE_CHECKING:
 
 def say(output: Output, report: DryRunReport) -> None:
     """A table on standard output; what is wrong with files, and what is odd, on standard error."""
-    from thoth_core.client.results import reason_of
-
-    for source, note in report.notes:
-        output.note(f"note: {source}: {note}")
-    for source, error in report.failed:
-        output.warn(f"failed: {source}: {reason_of(error)}")
+    say_files(output, report)
     repeated = (
         f"; {report.repeated:,} more repeat a text that is to be embedded"
         if report.repeated
@@ -29,11 +25,8 @@ def say(output: Output, report: DryRunReport) -> None:
     rows = [
         ("collection", report.collection),
         ("model", report.model),
-        (
-            "files",
-            f"{report.new:,} new, {report.changed:,} changed, {report.unchanged:,} unchanged, "
-            f"{len(report.failed):,} failed",
-        ),
+        ("files", counts(report)),
+        *([("skipped", skipped(report.skipped))] if report.skipped else []),
         ("chunks", f"{report.chunks:,} in new and changed files"),
         ("stored already", f"{report.stored:,}, with a vector of this model{where}{repeated}"),
         ("to embed", f"{report.to_embed:,} chunks, {report.tokens_to_embed:,} tokens"),

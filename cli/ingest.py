@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.cost import say_cost
 from cli.options import Options, collection_option, common
-from cli.output import Output, Progress
+from cli.output import Output
 from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY, InvalidInput
 
 if TYPE_CHECKING:
-    from thoth_core import DryRunReport, IngestProgress, IngestReport, Thoth
+    from cli.ingest_words import Telling
+    from thoth_core import DryRunReport, IngestReport, Thoth
 
 
 @click.command()
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="Only say what would be embedded, and what that would cost."
 )
-@click.option("--events", is_flag=True, help="One JSON event a line while it goes on.")
+@click.option("--events", is_flag=True, help="One JSON event a file while it goes on.")
 @common
 @collection_option
 @click.pass_obj
@@ -34,47 +34,33 @@ def ingest(options: Options, paths: tuple[str, ...], dry_run: bool, events: bool
     """
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("- stands alone: standard input is one text")
+    from cli.ingest_words import Telling
     from thoth_core import IngestReport
 
     output = options.output
     if events:
         output.json = True
-    progress = Progress(output, "files")
-
-    def tell(at: IngestProgress) -> None:
-        if events:
-            output.event(
-                {
-                    "event": "progress",
-                    "files_done": at.files_done,
-                    "files": at.files,
-                    "chunks_done": at.chunks_done,
-                    "chunks": at.chunks,
-                    "source": at.source,
-                }
-            )
-        else:
-            # Files are done when all of them are read, or nearly; chunks show that it goes on.
-            progress.update(
-                at.files_done, at.files, f"{at.chunks_done:,} of {at.chunks:,} chunks read so far"
-            )
-
+    telling = Telling(output, events=events)
     report: IngestReport | DryRunReport
     with options.thoth() as thoth:
         try:
             if paths == ("-",):
-                report = _standard_input(thoth, options.collection, tell, dry_run=dry_run)
+                report = _standard_input(thoth, options.collection, telling, dry_run=dry_run)
             elif dry_run:
-                report = thoth.ingest(paths, options.collection, tell, dry_run=True)
+                report = thoth.ingest(
+                    paths, options.collection, telling.progress, on_file=telling.file, dry_run=True
+                )
             else:
-                report = thoth.ingest(paths, options.collection, tell)
+                report = thoth.ingest(
+                    paths, options.collection, telling.progress, on_file=telling.file
+                )
         except KeyboardInterrupt:
-            progress.end()
+            telling.end()
             if not dry_run:
                 output.note("what is stored stays; the same command goes on where this one stopped")
             raise
         finally:
-            progress.end()
+            telling.end()
     if isinstance(report, IngestReport):
         say_cost(output, report.cost)
     if events:
@@ -82,20 +68,16 @@ def ingest(options: Options, paths: tuple[str, ...], dry_run: bool, events: bool
     elif output.json:
         output.document(report.to_dict())
     elif isinstance(report, IngestReport):
-        _say(output, report)
-    else:
-        from cli.dry_run import say
-
         say(output, report)
+    else:
+        from cli.dry_run import say as say_dry
+
+        say_dry(output, report)
     return exit_code(report)
 
 
 def _standard_input(
-    thoth: Thoth,
-    collection: str | None,
-    tell: Callable[[IngestProgress], None],
-    *,
-    dry_run: bool,
+    thoth: Thoth, collection: str | None, telling: Telling, *, dry_run: bool
 ) -> IngestReport | DryRunReport:
     from thoth_core import IngestReport
     from thoth_core.documents.decoding import decode
@@ -105,28 +87,26 @@ def _standard_input(
     except InvalidInput as error:
         return IngestReport(failed=[("-", error)])
     if dry_run:
-        return thoth.ingest_text(text, "-", collection, tell, dry_run=True)
-    return thoth.ingest_text(text, "-", collection, tell)
+        return thoth.ingest_text(text, "-", collection, telling.progress, dry_run=True)
+    return thoth.ingest_text(text, "-", collection, telling.progress)
 
 
 def exit_code(report: IngestReport | DryRunReport) -> int:
     """0 if all went well, 3 if a part did, 1 if nothing did."""
     if not report.failed:
         return 0
-    return EXIT_PARTLY if report.new or report.changed or report.unchanged else EXIT_FAILED
+    done = report.new or report.changed or report.unchanged or report.moved or report.removed
+    return EXIT_PARTLY if done else EXIT_FAILED
 
 
-def _say(output: Output, report: IngestReport) -> None:
-    from thoth_core.client.results import reason_of
+def say(output: Output, report: IngestReport) -> None:
+    """The report, for people."""
+    from cli.ingest_words import counts, say_files, skipped
 
-    for source, note in report.notes:
-        output.note(f"note: {source}: {note}")
-    for source, error in report.failed:
-        output.warn(f"failed: {source}: {reason_of(error)}")
-    output.line(
-        f"files: {report.new} new, {report.changed} changed, {report.unchanged} unchanged, "
-        f"{len(report.failed)} failed"
-    )
+    say_files(output, report)
+    output.line(f"files: {counts(report)}")
+    if report.skipped:
+        output.line(f"skipped: {skipped(report.skipped)}")
     output.line(
         f"chunks: {report.chunks} ({report.embedded} embedded, {report.reused} reused, "
         f"{report.windowed} longer than the model reads)"

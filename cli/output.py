@@ -166,17 +166,18 @@ class Progress:
         self._last = time.monotonic()
         self._drawn = False
 
-    def update(self, done: int, total: int, detail: str = "") -> None:
-        """``done`` of ``total`` (0: not known yet)."""
+    def update(self, done: int, total: int, detail: str = "", share: float | None = None) -> None:
+        """``done`` of ``total`` (0: not known yet). ``share`` of all work, if it is known better
+        than by these numbers."""
         if self._output.verbosity < 0:
             return
         now = time.monotonic()
         if now - self._last < (DRAW_EVERY if self._terminal else LINE_EVERY):
             return
         self._last = now
-        text = progress_text(self._what, done, total, detail)
+        text = progress_text(self._what, done, total, detail, share)
         if self._terminal:
-            filled = _BAR * done // total if total else 0
+            filled = int(_BAR * _share(done, total, share))
             bar = "#" * filled + "." * (_BAR - filled)
             self._draw(f"\r\x1b[K[{bar}] {text}"[:200])
             self._drawn = True
@@ -195,7 +196,14 @@ class Progress:
             self._output.err.flush()
 
 
-def progress_text(what: str, done: int, total: int, detail: str) -> str:
+def progress_text(what: str, done: int, total: int, detail: str, share: float | None = None) -> str:
     """``"3 of 10 files (30%), 120 chunks"``."""
-    share = f" of {total} {what} ({100 * done // total}%)" if total else f" {what}"
-    return f"{done}{share}" + (f", {detail}" if detail else "")
+    percent = int(100 * _share(done, total, share))
+    of = f" of {total} {what} ({percent}%)" if total else f" {what}"
+    return f"{done}{of}" + (f", {detail}" if detail else "")
+
+
+def _share(done: int, total: int, share: float | None) -> float:
+    if share is None:
+        share = done / total if total else 0.0
+    return min(1.0, max(0.0, share))

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from thoth_core.asking.results import Answer, Citation
     from thoth_core.client.aio import AsyncThoth
     from thoth_core.client.embeddings import EmbeddingManager
+    from thoth_core.client.ingest_results import (
+        DryRunReport,
+        FileOutcome,
+        IngestProgress,
+        IngestReport,
+    )
     from thoth_core.client.rescue_report import RescuedCollection, RescueReport
     from thoth_core.client.results import (
         AddReport,
         Collection,
-        DryRunReport,
         ExportReport,
         Hit,
         ImportReport,
-        IngestProgress,
-        IngestReport,
         ReembedReport,
         Row,
         Rows,
@@ -107,12 +110,9 @@ _ERRORS = (
 _RESULTS = (
     "AddReport",
     "Collection",
-    "DryRunReport",
     "ExportReport",
     "Hit",
     "ImportReport",
-    "IngestProgress",
-    "IngestReport",
     "ReembedReport",
     "Row",
     "Rows",
@@ -120,6 +120,7 @@ _RESULTS = (
     "Source",
     "UpsertReport",
 )
+_OF_INGEST = ("DryRunReport", "FileOutcome", "IngestProgress", "IngestReport")
 _HOME = {
     "Thoth": "thoth_core.client.sync",
     "AsyncThoth": "thoth_core.client.aio",
@@ -128,6 +129,7 @@ _HOME = {
     "Answer": "thoth_core.asking.results",
     "Citation": "thoth_core.asking.results",
     **dict.fromkeys(_RESULTS, "thoth_core.client.results"),
+    **dict.fromkeys(_OF_INGEST, "thoth_core.client.ingest_results"),
     "RescueReport": "thoth_core.client.rescue_report",
     "RescuedCollection": "thoth_core.client.rescue_report",
     **dict.fromkeys(_ERRORS, "thoth_core.errors"),
@@ -151,6 +153,7 @@ __all__ = [
     "EmbeddingManager",
     "ExportDamaged",
     "ExportReport",
+    "FileOutcome",
     "Hit",
     "ImportReport",
     "IngestProgress",

@@ -249,6 +249,7 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
                 "moved": 0,
                 "removed": 0,
                 "failed": [],
+                "skipped": {},
             },
             "chunks": 1,
             "embedded": 1,
@@ -257,6 +258,8 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
             "tokens": 1,
             "cost": {"tokens": 1, "usd": None, "prices_of": None},
             "notes": [],
+            "moves": [],
+            "removals": [],
         }
         code, out, err = thoth("ingest", str(tmp_path), "/nowhere/b.txt")
         assert code == 3
@@ -265,7 +268,11 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
         code, out, _ = thoth("ingest", str(tmp_path), "--events")
     events = [json.loads(line) for line in out.splitlines()]
     assert events[-1]["event"] == "done"
-    assert {e["event"] for e in events[:-1]} == {"progress"}
+    assert {e["event"] for e in events[:-1]} == {"progress", "file"}
+    [file] = [e for e in events if e["event"] == "file"]
+    assert (file["source"], file["outcome"]) == (str(tmp_path / "a.txt"), "new")
+    last = [e for e in events if e["event"] == "progress"][-1]
+    assert (last["files_done"], last["bytes_done"]) == (last["files"], last["bytes"]) == (1, 11)
 
 
 def test_ingest_says_of_a_file_what_may_not_be_as_meant(

@@ -15,6 +15,7 @@ from thoth_core import (
     AsyncThoth,
     Conflict,
     DeadlineExceeded,
+    FileOutcome,
     IngestProgress,
     PoisonInput,
     QuotaExceeded,
@@ -153,6 +154,30 @@ def test_small_files_share_a_call(settings: Settings, tmp_path: Path) -> None:
     with FakeService(settings, Store()) as service, Thoth(settings, autostart=False) as thoth:
         assert thoth.ingest([tmp_path]).new == 60
         assert len(service.of("add")) == 1
+
+
+def test_files_are_stored_in_their_order_while_others_are_still_to_be_read(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "PACK_TEXTS", 20)
+    words = "\n\n".join(f"A sentence of its own, number {i}." for i in range(12))
+    for n in range(60):
+        (tmp_path / f"{n:02}.txt").write_text(words.replace("own", f"own {n}"))
+    seen: list[IngestProgress] = []
+    told: list[FileOutcome] = []
+    with FakeService(settings, Store()) as service, Thoth(settings, autostart=False) as thoth:
+        assert thoth.ingest([tmp_path], on_progress=seen.append, on_file=told.append).new == 60
+        kinds = [message.kind for _, message in service.received]
+        stored = [message.body["source"] for message in service.of("replace_document")]
+    last_add = len(kinds) - 1 - kinds[::-1].index("add")
+    assert kinds.count("add") > 5
+    assert kinds.index("replace_document") < last_add
+    assert stored == sorted(stored) == [each.source for each in told]
+    assert {each.outcome for each in told} == {"new"}
+    # What is done is said while it goes on, of files and of their bytes.
+    halfway = [at for at in seen if 0 < at.files_done < 60]
+    assert halfway and all(at.bytes_done > 0 for at in halfway)
+    assert halfway[0].bytes_done < halfway[0].bytes == seen[-1].bytes_done
 
 
 def test_a_chunk_knows_its_place(settings: Settings, notes: Path) -> None:

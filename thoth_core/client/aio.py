@@ -12,6 +12,7 @@ from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
 from thoth_core.client.greeting import model_of
 from thoth_core.client.in_loop import in_loop
+from thoth_core.client.ingest_results import DryRunReport, FileOutcome, IngestProgress, IngestReport
 from thoth_core.client.looking import listed_sources_async, show
 from thoth_core.client.narrowing import Sources, narrowed
 from thoth_core.client.requests import Plan
@@ -19,12 +20,9 @@ from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
     Collection,
-    DryRunReport,
     ExportReport,
     Hit,
     ImportReport,
-    IngestProgress,
-    IngestReport,
     Metadata,
     ReembedReport,
     Rows,
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OnProgress = Callable[[IngestProgress], None]
+OnFile = Callable[[FileOutcome], None]
 
 
 class _Work(Protocol):
@@ -343,6 +342,7 @@ class AsyncThoth(Client):
         collection: str | None = ...,
         on_progress: OnProgress | None = ...,
         *,
+        on_file: OnFile | None = ...,
         dry_run: Literal[False] = ...,
         deadline: float | None = ...,
     ) -> IngestReport: ...
@@ -354,6 +354,7 @@ class AsyncThoth(Client):
         collection: str | None = ...,
         on_progress: OnProgress | None = ...,
         *,
+        on_file: OnFile | None = ...,
         dry_run: Literal[True],
         deadline: float | None = ...,
     ) -> DryRunReport: ...
@@ -364,16 +365,17 @@ class AsyncThoth(Client):
         collection: str | None = None,
         on_progress: OnProgress | None = None,
         *,
+        on_file: OnFile | None = None,
         dry_run: bool = False,
         deadline: float | None = None,
     ) -> IngestReport | DryRunReport:
-        """As :meth:`Thoth.ingest`; reading and chunking happen in a thread. ``on_progress`` is
-        called in the event loop."""
+        """As :meth:`Thoth.ingest`; reading and chunking happen in a thread. ``on_progress``
+        and ``on_file`` are called in the event loop."""
         end, told = checked_deadline(deadline), in_loop(on_progress)
         if dry_run:
-            dry = self._dry_run(collection, told)
+            dry = self._dry_run(collection, told, in_loop(on_file))
             return await self._aside(dry, lambda: dry.dry_files(paths, end))
-        work = self._ingest(collection, told)
+        work = self._ingest(collection, told, in_loop(on_file))
         return await self._aside(work, lambda: work.files(paths, end))
 
     @overload

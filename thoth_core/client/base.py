@@ -21,13 +21,14 @@ from thoth_core.wire import Message
 if TYPE_CHECKING:
     from thoth_core.client.dry_run import DryRun
     from thoth_core.client.ingest import Ingest
-    from thoth_core.client.results import IngestProgress
+    from thoth_core.client.ingest_results import FileOutcome, IngestProgress
     from thoth_core.client.used import Used
     from thoth_core.prices import Cost
 
 log = logging.getLogger("thoth.client")
 
 OnFiles = Callable[["IngestProgress"], None]
+OnFile = Callable[["FileOutcome"], None]
 
 #: A deadline of so many seconds (30 years) or more is none.
 _NEVER = 1e9
@@ -85,16 +86,30 @@ class Client:
         own = self._settings
         return Calls(own.collection_name, own.max_text_chars, own.retrieval_k, named(model))
 
-    def _ingest(self, collection: str | None, on_progress: OnFiles | None) -> Ingest:
+    def _ingest(
+        self,
+        collection: str | None,
+        on_progress: OnFiles | None,
+        on_file: OnFile | None = None,
+    ) -> Ingest:
         # Imported here: reading and cutting files is no concern of a query.
         from thoth_core.client.ingest import Ingest
 
-        return Ingest(self._connection, self._calls, self._settings, collection, on_progress)
+        return Ingest(
+            self._connection, self._calls, self._settings, collection, on_progress, on_file
+        )
 
-    def _dry_run(self, collection: str | None, on_progress: OnFiles | None) -> DryRun:
+    def _dry_run(
+        self,
+        collection: str | None,
+        on_progress: OnFiles | None,
+        on_file: OnFile | None = None,
+    ) -> DryRun:
         from thoth_core.client.dry_run import DryRun
 
-        return DryRun(self._connection, self._calls, self._settings, collection, on_progress)
+        return DryRun(
+            self._connection, self._calls, self._settings, collection, on_progress, on_file
+        )
 
     def _cost(self, used: Used) -> Cost:
         model = model_of(self._settings, self._connection.greeting)

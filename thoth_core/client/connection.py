@@ -86,6 +86,11 @@ class Connection:
         """Messages that came for nothing that was open."""
         return 0 if self._session is None else self._session.dropped
 
+    @property
+    def reconnects(self) -> int:
+        """How often the service was lost while requests were open, which were then sent again."""
+        return 0 if self._session is None else self._session.losses
+
     def submit(self, plan: Plan[Any], deadline: float | None = None) -> Future[Answers]:
         """Start a call and return at once; ``deadline`` in seconds from now. Cancelling the
         future cancels the call. Raises :class:`Cancelled` if the client is closed."""

@@ -13,9 +13,10 @@ from typing import Any
 
 from thoth_core import validation
 from thoth_core.client.ingest import Ingest, StrPath
+from thoth_core.client.ingest_results import DryRunReport, IngestReport
 from thoth_core.client.packs import File, Pack
 from thoth_core.client.requests import Plan, Request, single
-from thoth_core.client.results import AddReport, DryRunReport, IngestReport
+from thoth_core.client.results import AddReport
 from thoth_core.encoding import TextEncoding, load_encoding
 from thoth_core.ids import text_hash
 from thoth_core.prices import cost_of, encoding_of
@@ -48,8 +49,13 @@ class DryRun(Ingest):
             new=report.new,
             changed=report.changed,
             unchanged=report.unchanged,
+            moved=report.moved,
+            removed=report.removed,
             failed=report.failed,
             notes=report.notes,
+            moves=report.moves,
+            removals=report.removals,
+            skipped=report.skipped,
             chunks=report.chunks,
             unchanged_chunks=self._unchanged_chunks,
             stored=self._embedded,
@@ -65,11 +71,7 @@ class DryRun(Ingest):
 
     def _known(self, sources: list[str]) -> dict[str, Any]:
         # First, because what the service says is wrong concerns all files; and for the model.
-        found: list[_Found] = []
-        self._submit("look up", self._look_up([]), found.append)
-        while not found:
-            self._wait()
-        self._model = found[0].model
+        self._model = self._ask("look up", self._look_up([])).model
         self._counter: TextEncoding = load_encoding(
             encoding_of(self._model) or self._settings.chunk_encoding
         )
@@ -78,8 +80,8 @@ class DryRun(Ingest):
         self._wanted: set[bytes] = set()
         return super()._known(sources)
 
-    def _unchanged(self, known: dict[str, Any]) -> None:
-        super()._unchanged(known)
+    def _unchanged(self, source: str, known: dict[str, Any], size: int) -> None:
+        super()._unchanged(source, known, size)
         chunks = int(known.get("chunks") or 0)
         self._unchanged_chunks += chunks
         self._embedded += chunks

@@ -24,7 +24,8 @@ PACK_BYTES = 2 * 1024 * 1024
 class File:
     """One document on its way. ``known``: the collection holds an older state of it. ``bad`` are
     the ids of chunks that were refused; ``refused`` says that whole calls were, so that it is not
-    known what of it could be stored."""
+    known what of it could be stored. ``bytes`` is the size of its file, ``moved_from`` the source
+    whose place it takes, ``note`` what to know of how it was read."""
 
     source: str
     content_hash: str
@@ -34,6 +35,14 @@ class File:
     failed: ThothError | None = None
     bad: set[str] = field(default_factory=set)
     refused: bool = False
+    bytes: int = 0
+    moved_from: str | None = None
+    note: str = ""
+
+    @property
+    def chunk_bytes(self) -> float:
+        """What a chunk stands for of the file."""
+        return self.bytes / len(self.ids) if self.ids else 0.0
 
     def stored(self) -> list[str]:
         """The ids that the document can consist of."""
@@ -60,14 +69,21 @@ class Pack:
     bytes: int = 0
     #: Rows that the service says are done, for the progress.
     done: int = 0
+    #: What its rows stand for of their files, in bytes.
+    file_bytes: float = 0.0
     used: Used = field(default_factory=Used)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def full(self) -> bool:
-        return len(self.ids) >= PACK_TEXTS or self.bytes >= PACK_BYTES
+    def bytes_done(self) -> float:
+        """As ``done``, in bytes of the files."""
+        return self.file_bytes * self.done / len(self) if len(self) else 0.0
+
+    def full(self, texts: int) -> bool:
+        """Whether it has so many texts, or as much as one call may have."""
+        return len(self.ids) >= min(texts, PACK_TEXTS) or self.bytes >= PACK_BYTES
 
     def put(self, file: File, id: str, chunk: Chunk, title: str) -> None:
         self.ids.append(id)
@@ -75,6 +91,7 @@ class Pack:
         self.metadatas.append(metadata_of(file.source, chunk, title))
         self.files.append(file)
         self.bytes += text_size(chunk.text)
+        self.file_bytes += file.chunk_bytes
 
     def accepted(self, report: AddReport) -> list[File]:
         """Book the answer; the files of which nothing is left to be answered."""

@@ -140,114 +140,6 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class IngestProgress:
-    """How far an ingest is. ``source`` is the file that was read last."""
-
-    files_done: int
-    files: int
-    chunks_done: int
-    chunks: int
-    source: str
-
-
-@dataclass(slots=True)
-class IngestReport:
-    """What became of the files of an ingest. ``failed`` has (source, error) for each that was not
-    taken in whole; ``unchanged`` counts besides what had not changed what another ingest, which
-    began later, stored meanwhile; ``chunks`` counts those of new and changed files. ``notes`` has
-    (source, what to know of it) for files that were taken and may not be as meant. ``cost`` is what
-    the tokens cost."""
-
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    moved: int = 0
-    removed: int = 0
-    failed: list[tuple[str, ThothError]] = field(default_factory=list)
-    chunks: int = 0
-    embedded: int = 0
-    reused: int = 0
-    windowed: int = 0
-    tokens: int = 0
-    cost: Cost = NOTHING
-    notes: list[tuple[str, str]] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The documented JSON form, without its ``schema_version``."""
-        return {
-            "files": {
-                "new": self.new,
-                "changed": self.changed,
-                "unchanged": self.unchanged,
-                "moved": self.moved,
-                "removed": self.removed,
-                "failed": [{"source": s, "reason": reason_of(e)} for s, e in self.failed],
-            },
-            "chunks": self.chunks,
-            "embedded": self.embedded,
-            "reused": self.reused,
-            "windowed": self.windowed,
-            "tokens": self.tokens,
-            "cost": self.cost.to_dict(),
-            "notes": [{"source": source, "note": note} for source, note in self.notes],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class DryRunReport:
-    """What an ingest would do. ``new``, ``changed``, ``unchanged``, ``failed``, ``notes`` and
-    ``chunks`` as in :class:`IngestReport`.
-
-    ``stored`` chunks have a vector of ``model`` in the store already, under whatever id, the
-    ``unchanged_chunks`` of unchanged files among them; ``repeated`` have the text of another one,
-    with which it is embedded once; and ``to_embed`` are left. ``tokens`` is the sum over new and
-    changed files, ``tokens_to_embed`` over what is to be embedded. ``encoding`` counted them: for a
-    model of OpenAI's its own, for others that of ``RAG_CHUNK_ENCODING``, which is near. ``cost`` is
-    what they would cost."""
-
-    collection: str
-    model: str
-    new: int
-    changed: int
-    unchanged: int
-    failed: list[tuple[str, ThothError]]
-    notes: list[tuple[str, str]]
-    chunks: int
-    unchanged_chunks: int
-    stored: int
-    repeated: int
-    to_embed: int
-    tokens: int
-    tokens_to_embed: int
-    encoding: str
-    cost: Cost
-
-    def to_dict(self) -> dict[str, Any]:
-        """The documented JSON form, without its ``schema_version``."""
-        return {
-            "dry_run": True,
-            "collection": self.collection,
-            "model": self.model,
-            "files": {
-                "new": self.new,
-                "changed": self.changed,
-                "unchanged": self.unchanged,
-                "failed": [{"source": s, "reason": reason_of(e)} for s, e in self.failed],
-            },
-            "chunks": self.chunks,
-            "unchanged_chunks": self.unchanged_chunks,
-            "stored": self.stored,
-            "repeated": self.repeated,
-            "to_embed": self.to_embed,
-            "tokens": self.tokens,
-            "tokens_to_embed": self.tokens_to_embed,
-            "encoding": self.encoding,
-            "cost": self.cost.to_dict(),
-            "notes": [{"source": source, "note": note} for source, note in self.notes],
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class ExportReport:
     """What an export wrote: ``collections`` has name, chunks and documents of each. ``begun_anew``
     is how often it had to begin again because the store died under it."""
@@ -297,14 +189,6 @@ class ReembedReport:
         """The documented JSON form, without its ``schema_version``."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         return plain | {"cost": self.cost.to_dict()}
-
-
-def reason_of(error: ThothError) -> str:
-    """Why a file failed, in one line."""
-    reason = error.details.get("reason") or error.cause
-    if isinstance(error.details.get("source"), str) and reason:
-        return str(reason)  # the message would only name the file once more
-    return f"{error.message} ({error.cause})" if error.cause else error.message
 
 
 def when(stored: float | None) -> datetime | None:

@@ -77,6 +77,8 @@ class Session:
         self._unconfirmed: set[str] = set()
         #: Messages that fitted nothing that is open.
         self.dropped = 0
+        #: How often the service was lost under open requests.
+        self.losses = 0
 
     # ---- words from other threads
 
@@ -244,6 +246,7 @@ class Session:
             self._patience.lost_at = None
             return
         log.info("%s; %d open requests will be sent again", why, len(self._book))
+        self.losses += 1
         self._patience.lost(now)
         if greeting and not self._patience.parting and not self._patience.not_greeted():
             self._patience.give_up()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from thoth_core.client.arguments import Where
 from thoth_core.client.base import Client, checked_deadline, ping
 from thoth_core.client.greeting import model_of
+from thoth_core.client.ingest_results import DryRunReport, FileOutcome, IngestProgress, IngestReport
 from thoth_core.client.looking import listed_sources, show
 from thoth_core.client.narrowing import Sources, narrowed
 from thoth_core.client.requests import Plan
@@ -17,12 +18,9 @@ from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
     Collection,
-    DryRunReport,
     ExportReport,
     Hit,
     ImportReport,
-    IngestProgress,
-    IngestReport,
     Metadata,
     ReembedReport,
     Rows,
@@ -44,6 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OnProgress = Callable[[IngestProgress], None]
+OnFile = Callable[[FileOutcome], None]
 
 
 class Thoth(Client):
@@ -379,6 +378,7 @@ class Thoth(Client):
         collection: str | None = ...,
         on_progress: OnProgress | None = ...,
         *,
+        on_file: OnFile | None = ...,
         dry_run: Literal[False] = ...,
         deadline: float | None = ...,
     ) -> IngestReport: ...
@@ -390,6 +390,7 @@ class Thoth(Client):
         collection: str | None = ...,
         on_progress: OnProgress | None = ...,
         *,
+        on_file: OnFile | None = ...,
         dry_run: Literal[True],
         deadline: float | None = ...,
     ) -> DryRunReport: ...
@@ -400,6 +401,7 @@ class Thoth(Client):
         collection: str | None = None,
         on_progress: OnProgress | None = None,
         *,
+        on_file: OnFile | None = None,
         dry_run: bool = False,
         deadline: float | None = None,
     ) -> IngestReport | DryRunReport:
@@ -407,13 +409,14 @@ class Thoth(Client):
 
         The ``source`` of a file is its absolute path, so that it is the same file from whatever
         folder it is named. Files that fail are named in the report, and the others are done.
-        ``on_progress`` is called in this thread. With ``dry_run`` nothing is embedded or written:
-        the report says what would be, and what it would cost.
+        ``on_progress`` is called in this thread, and so is ``on_file``, once for each file, as soon
+        as it is certain what became of it. With ``dry_run`` nothing is embedded or written: the
+        report says what would be, and what it would cost.
         """
         end = checked_deadline(deadline)
         if dry_run:
-            return self._dry_run(collection, on_progress).dry_files(paths, end)
-        return self._ingest(collection, on_progress).files(paths, end)
+            return self._dry_run(collection, on_progress, on_file).dry_files(paths, end)
+        return self._ingest(collection, on_progress, on_file).files(paths, end)
 
     @overload
     def ingest_text(

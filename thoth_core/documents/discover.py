@@ -32,11 +32,13 @@ class Why(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file to read. ``source`` is its absolute path; ``named``: the caller named it itself."""
+    """A file to read. ``source`` is its absolute path; ``named``: the caller named it itself;
+    ``size`` was its size in bytes when it was seen."""
 
     path: Path
     source: str
     named: bool
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _file(
         return Failed(path, problem)
     if not _first(status, seen):
         return Skipped(path, Why.REPEATED)
-    return Found(path, source, named)
+    return Found(path, source, named, status.st_size)
 
 
 def _unknown(path: Path, named: bool, problem: OSError | ValueError) -> Skipped | Failed:
