@@ -1,29 +1,28 @@
 """Models of OpenAI, or of a server that speaks its protocol, asked for over the network.
 
 Several requests are under way at once, in one event loop of a thread of its own; :meth:`embed` may
-be called from several threads. Nothing is sent before texts are to be embedded. The official client
-sends; when, how often and what comes of it is decided in :mod:`embed_worker.pace`,
-:mod:`embed_worker.gate` and :mod:`embed_worker.provider_answers`.
+be called from several threads. Nothing is sent before texts are to be embedded.
+:mod:`embed_worker.engines.openai_requests` sends; when, how often and what comes of it is decided
+in :mod:`embed_worker.pace`, :mod:`embed_worker.gate` and :mod:`embed_worker.provider_answers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
-import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from embed_worker import provider_answers as answers
 from embed_worker.engines.base import Credit, Embedded, EngineInfo, Options, Progress, Vectors
+from embed_worker.engines.openai_requests import Sender, described
 from embed_worker.gate import Gate
 from embed_worker.pace import Pace
 from embed_worker.windows import LongTexts, Piece, plan, pool
@@ -37,12 +36,9 @@ from thoth_core.errors import (
     from_dict,
 )
 from thoth_core.prices import EMBEDDING_ENCODING
-from thoth_core.provider import OPENAI, is_local, needs_key
+from thoth_core.provider import OPENAI
 from thoth_core.provider_errors import without_keys
 from thoth_core.worker.secret import Secret
-
-if TYPE_CHECKING:
-    import openai
 
 #: What the provider allows: inputs and tokens a request, and tokens an input.
 MOST_INPUTS, MOST_TOKENS, MOST_INPUT_TOKENS = 2048, 300_000, 8191
@@ -50,8 +46,6 @@ MOST_INPUTS, MOST_TOKENS, MOST_INPUT_TOKENS = 2048, 300_000, 8191
 #: lets through; :mod:`embed_worker.pace` holds back what is too much. And units besides for those
 #: who wait.
 AT_ONCE, SPARE = 32, 8
-#: Seconds for a connection, and without a byte of an answer.
-CONNECT, SILENCE = 10.0, 60.0
 #: Seconds for a whole answer.
 WHOLE = 100.0
 #: Seconds for which failures on the way are tried again, since anything last went well; and where
@@ -102,6 +96,7 @@ class OpenAIEngine:
         waits: Callable[[float | None], None] = lambda until: None,
     ) -> None:
         self._model = options.model.removeprefix(OPENAI)
+        self._sender = Sender(self._model, options.base_url, key)
         self._server = options.base_url
         self._key = key
         self._log = log
@@ -109,10 +104,7 @@ class OpenAIEngine:
         self._batch = min(options.batch_size, MOST_INPUTS)
         self._rule = LongTexts(options.long_text, MOST_INPUT_TOKENS)
         self._encoding = load_encoding(EMBEDDING_ENCODING)
-        self._shorten = options.dimensions
-        self._base64 = True
-        self._client: openai.AsyncOpenAI | None = None
-        self._client_version = -1
+        self._sender.shorten = options.dimensions
         self._refusal: tuple[float, int, ThothError] | None = None
         self._went_well: float | None = None
         self._loop = asyncio.new_event_loop()
@@ -232,7 +224,7 @@ class OpenAIEngine:
             try:
                 self._check_refusal(job)
                 async with asyncio.timeout(WHOLE):
-                    headers, data = await self._send(inputs)
+                    headers, data = await self._sender.send(inputs)
                 rows = answers.vectors_of(data, len(inputs), self._expected())
             except (asyncio.CancelledError, ThothError):
                 raise
@@ -298,15 +290,15 @@ class OpenAIEngine:
         if isinstance(found, AuthenticationFailed) and not self._key.get()[0]:
             found = answers.no_key(self._server)
         if isinstance(found, ThothError):
-            self._refusal = (now, self._client_version, found)
+            self._refusal = (now, self._sender.version, found)
             self._log.error("%s: %s", found.message, found.cause)
             raise found
         if isinstance(found, answers.Refused):
             raise InputsRefused(found.said)
         if isinstance(found, answers.NoFloats):
-            if not self._base64:
+            if not self._sender.base64:
                 raise InputsRefused(without_keys(said))
-            self._base64 = False
+            self._sender.base64 = False
             return
         patience = GIVE_UP
         if job.urgent or (self._went_well is None and status is None and not bad):
@@ -333,43 +325,6 @@ class OpenAIEngine:
 
     def _since(self, job: _Job) -> float:
         return job.began if self._went_well is None else max(job.began, self._went_well)
-
-    async def _send(
-        self, inputs: Sequence[str]
-    ) -> tuple[Mapping[str, str], list[tuple[int, object]]]:
-        """The headers, and each vector with its place."""
-        more: dict[str, Any] = {} if self._shorten is None else {"dimensions": self._shorten}
-        client = await self._with_key()
-        raw = await client.embeddings.with_raw_response.create(
-            model=self._model,
-            # The client looks at each text of ``input`` before it sends it, and takes as long for
-            # that as for all the rest (5 of 13 ms for 100 texts). What is in ``extra_body`` it
-            # sends in its place.
-            input="",
-            extra_body={"input": list(inputs)},
-            encoding_format="base64" if self._base64 else "float",
-            **more,
-        )
-        headers = {name.lower(): value for name, value in raw.headers.items()}
-        try:
-            body = json.loads(raw.content)
-            data = [(each["index"], each["embedding"]) for each in body["data"]]
-        except (ValueError, KeyError, TypeError) as problem:
-            raise answers.BadAnswer(f"no embeddings: {type(problem).__name__}") from problem
-        return headers, data
-
-    async def _with_key(self) -> openai.AsyncOpenAI:
-        """The client, made anew when there is another key."""
-        key, now = self._key.get()
-        if self._client is None or now != self._client_version:
-            old, self._client = self._client, client_for(key or NO_KEY, self._server)
-            self._client_version = now
-            if old is not None:
-                # What it is at is answered still.
-                self._loop.call_later(SILENCE, lambda: asyncio.ensure_future(_close(old)))
-        if not key and needs_key(self._server):
-            raise answers.no_key(self._server)
-        return self._client
 
     def _check_refusal(self, job: _Job) -> None:
         """Send nothing of what would be refused like others a moment ago."""
@@ -399,7 +354,7 @@ class OpenAIEngine:
             rows = self._wait(self._all(job, [["a"]], [[0]], [Piece(0, 0, 1)]), lambda: None)
             return int(rows[0].shape[1])
         if wanted is None or wanted == own:
-            self._shorten = wanted if self._model.startswith(SHORTENED) else None
+            self._sender.shorten = wanted if self._model.startswith(SHORTENED) else None
             return own
         if not self._model.startswith(SHORTENED) or wanted > own:
             raise SettingsError(
@@ -408,10 +363,6 @@ class OpenAIEngine:
                 fix="unset THOTH_OPENAI_DIMENSIONS",
             )
         return wanted
-
-
-#: What a server of one's own is given where there is no key: the client wants one.
-NO_KEY = "none"
 
 
 def groups_of(tokens: Sequence[int], most: int, most_tokens: int = MOST_TOKENS) -> list[list[int]]:
@@ -425,54 +376,6 @@ def groups_of(tokens: Sequence[int], most: int, most_tokens: int = MOST_TOKENS) 
         groups[-1].append(position)
         left -= count
     return groups
-
-
-def client_for(key: str, base_url: str) -> openai.AsyncOpenAI:
-    import openai
-
-    # They tell of each request, and of its headers where they tell more.
-    for name in ("httpx", "httpx2", "httpcore", "openai"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return openai.AsyncOpenAI(
-        api_key=key,
-        base_url=base_url,
-        # Whether and when is decided here.
-        max_retries=0,
-        # The environment's proxy is for other machines.
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if is_local(base_url) else None,
-        timeout=openai.Timeout(SILENCE, connect=CONNECT),
-        organization=None,
-        project=None,
-    )
-
-
-async def _close(client: openai.AsyncOpenAI) -> None:
-    with contextlib.suppress(Exception):
-        await client.close()
-
-
-def described(
-    problem: Exception, key: str
-) -> tuple[int | None, Mapping[str, Any], Mapping[str, str] | None, str]:
-    """HTTP status, the protocol's error, headers, and words for people, of what the client
-    raised; the key is in none of them."""
-    response: Any = getattr(problem, "response", None)
-    said = without_keys(f"{type(problem).__name__}: {problem}", key)
-    if problem.__cause__ is not None:
-        # "Connection error." alone says nothing of whether it is the name, the port or TLS.
-        said = without_keys(f"{said} ({problem.__cause__})", key)
-    if response is None:
-        return None, {}, None, said
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    status = int(response.status_code)
-    body = getattr(problem, "body", None)
-    error = body if isinstance(body, Mapping) else {}
-    inner = error.get("error")
-    if isinstance(inner, Mapping):
-        error = inner
-    error = {**error, "message": without_keys(str(error.get("message") or ""), key)}
-    # An answer that is good as far as HTTP goes could not be read.
-    return (status if status >= 400 else None), error, headers, said
 
 
 def load(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from embed_worker.engines import openai as engine
+from embed_worker.engines import openai_requests
 from embed_worker.engines.base import Options
 from tests.support import openai_server
 from tests.support.openai_errors import ApiError
@@ -41,8 +42,8 @@ def _engine(server: OpenAIServer, key: str) -> Iterator[tuple[engine.OpenAIEngin
 
 
 async def _end(made: engine.OpenAIEngine) -> None:
-    if made._client is not None:
-        await made._client.close()
+    if made._sender._client is not None:
+        await made._sender._client.close()
     loop = asyncio.get_running_loop()
     loop.call_later(0.1, loop.stop)
 
@@ -102,7 +103,7 @@ def test_what_the_old_key_was_refused_for_is_sent_with_the_new_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # After so many seconds the old key's connections are closed.
-    monkeypatch.setattr(engine, "SILENCE", 2.0)
+    monkeypatch.setattr(openai_requests, "SILENCE", 2.0)
     check, renewed = openai_server._Handler._check_key, threading.Event()
 
     def late(handler: Any, key: str) -> None:
@@ -118,7 +119,7 @@ def test_what_the_old_key_was_refused_for_is_sent_with_the_new_one(
         )
         thread.start()
         wait_for(lambda: len(server.books.requests) > 0, 30, "it is asked")
-        old = made._client
+        old = made._sender._client
         assert old is not None
         secret.set(server.key)
         renewed.set()
