@@ -21,6 +21,7 @@ COMMANDS = {
     "collections": ("cli.collections", "collections", "List, create, rename, reembed, delete."),
     "stats": ("cli.stats", "stats", "How much is stored."),
     "verify": ("cli.verify", "verify", "Check the index against what is stored."),
+    "doctor": ("cli.doctor", "doctor", "What is wrong, and the command that mends it."),
     "compact": ("cli.compact", "compact", "Give back the disk that is not used any more."),
     "export": ("cli.transfer", "export", "Write collections to a file that others can read."),
     "import": ("cli.transfer", "import_", "Bring in what export wrote."),

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from store_worker.index_files import size
-from store_worker.room import RESERVE_BYTES
+from thoth_core.disk_room import RESERVE_BYTES
 from thoth_core.errors import StorageError
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from store_worker.keeper import Keeper
 from store_worker.ledger import Ledger
-from store_worker.room import RESERVE_BYTES
+from thoth_core.disk_room import RESERVE_BYTES
 from thoth_core.errors import LedgerDamaged, StorageError, ThothError
 
 #: Seconds that a call waits before it is told that there is more to do.

@@ -14,9 +14,9 @@ from typing import Any
 
 from store_worker.compare import differing
 from store_worker.ledger import Ledger
-from store_worker.room import RESERVE_BYTES
 from thoth_core.chroma_dir.check import check
 from thoth_core.chroma_dir.files import Damaged
+from thoth_core.disk_room import RESERVE_BYTES
 from thoth_core.errors import StorageError
 
 DATABASE = "chroma.sqlite3"

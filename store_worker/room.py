@@ -6,12 +6,11 @@ import shlex
 import shutil
 from pathlib import Path
 
+from thoth_core.disk_room import RESERVE_BYTES
 from thoth_core.errors import StorageError
 
-#: A full disk must never be met inside Chroma 1.5.9: the call after that may hang for good, or
-#: report rows as taken that no search finds. So no write is begun with less than this free,
-RESERVE_BYTES = 32 * 1024 * 1024
-#: and for each byte of texts and vectors this many: log, records, full-text index and journal.
+#: Besides the reserve, for each byte of texts and vectors so many: log, records, full-text index
+#: and journal.
 ROOM_PER_BYTE = 8
 #: With less than this a file system refuses what is longer than a page, or soon does.
 _NOTHING = 256 * 1024

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from store_worker.room import RESERVE_BYTES
 from tests.faults.full_disk import (
     MIB,
     Book,
@@ -22,6 +21,7 @@ from tests.integration.store_double import StoreRoom
 from tests.support.damage import DAMAGES
 from tests.support.service import wait_for
 from tests.support.small_disk import SmallDisk, small_disk
+from thoth_core.disk_room import RESERVE_BYTES
 
 
 @pytest.fixture

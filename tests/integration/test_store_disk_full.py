@@ -12,8 +12,8 @@ import pytest
 
 from store_worker import room
 from store_worker.ledger import Ledger
-from store_worker.room import RESERVE_BYTES
 from tests.integration.store_double import StoreRoom
+from thoth_core.disk_room import RESERVE_BYTES
 from thoth_core.errors import StorageError
 
 RNG = np.random.default_rng(5)

@@ -31,6 +31,8 @@ def worker_status(
         "model": slot.model or None,
         "engine": versions.get("engine") if isinstance(versions, Mapping) else None,
         "precision": said.get("precision"),
+        # Those that its libraries say they use, by library.
+        "threads": said.get("threads") or None,
         # Seconds since 1970; a provider told it to wait.
         "waiting_until": beat.get("waiting_until") if pid is not None else None,
         # What takes long before it is ready; None: nothing that it knows of.

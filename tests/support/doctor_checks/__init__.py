@@ -1,0 +1,1 @@
+"""Checks of a doctor that do not do what they should."""

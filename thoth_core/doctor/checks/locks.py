@@ -1,0 +1,53 @@
+"""Who holds the locks of the data directory, and whether that is the service that answers."""
+
+from __future__ import annotations
+
+from thoth_core.client.locate import control_path, listening, lock_path, wait_for_end
+from thoth_core.doctor.context import Context
+from thoth_core.doctor.processes import living
+from thoth_core.doctor.result import Result, failed, ok
+from thoth_core.locks import holder
+
+#: Seconds that a service which is ending has, to let go of its locks.
+ENDING = 2.0
+
+
+def check(context: Context) -> Result:
+    settings = context.settings
+    files = {
+        "sockets": lock_path(settings),
+        "data": settings.data_dir / "lock",
+        "store": settings.data_dir / "lock-store",
+        "index": settings.data_dir / "lock-index",
+    }
+    held = {name: pid for name, path in files.items() if (pid := holder(path)) is not None}
+    answering = context.status["pid"] if context.status is not None else None
+    if held and answering is None:
+        # It may be about to end, as the index process is after a SIGKILL of the service.
+        for pid in held.values():
+            wait_for_end(pid, ENDING)
+        held = {name: pid for name, path in files.items() if (pid := holder(path)) is not None}
+    processes = living()
+    shown = ", ".join(f"{name}: {processes.get(pid, pid)}" for name, pid in held.items())
+    seen = shown or "all locks are free"
+    if not held or (answering is not None and held.get("data") == answering):
+        return ok(seen, held=held)
+    if answering is None and listening(control_path(settings)):
+        return ok(f"{seen}; the service is starting, or does not answer", held=held)
+    pid = next(iter({held.get("data"), *held.values()} - {None}))
+    if "data" in held and "sockets" not in held:
+        return failed(
+            seen,
+            f"process {held['data']} has the data directory and is not to be reached from here: "
+            f"it was started with another THOTH_RUNTIME_DIR than {settings.runtime_dir}",
+            fix=f"set THOTH_RUNTIME_DIR as it was then; or: kill {held['data']}",
+            held=held,
+        )
+    return failed(
+        seen,
+        f"process {pid} holds a lock, and no service answers"
+        if pid
+        else "a lock is held and the file does not say by whom",
+        acts=[("kill", "-9", str(pid))] if pid else [],
+        held=held,
+    )
