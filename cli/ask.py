@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.harmless import harmless, one_line
+from cli.narrow_options import narrow_options
 from cli.options import Options, collection_option, common, parse_filter
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("question")
 @click.option("-k", "--k", type=click.IntRange(min=1), help="Passages; default RAG_RETRIEVAL_K.")
+@narrow_options
 @click.option("--where", metavar="JSON", help="Only chunks whose metadata is so.")
 @click.option("--model", metavar="NAME", help="The chat model, instead of RAG_QA_MODEL.")
 @click.option("--show-passages", is_flag=True, help="Also what the model was given.")
@@ -28,6 +31,8 @@ def ask(
     options: Options,
     question: str,
     k: int | None,
+    source: tuple[str, ...],
+    since: str | None,
     where: str | None,
     model: str | None,
     show_passages: bool,
@@ -56,6 +61,8 @@ def ask(
                 model,
                 always_ask,
                 None if output.json else shown.piece,
+                source=source or None,
+                since=since,
             )
         except BaseException:
             shown.end()
@@ -82,7 +89,7 @@ class _Shown:
     def piece(self, text: str) -> None:
         # Before it is out: Ctrl-C may come in between.
         self._open = True
-        self._output.piece(_safe(text))
+        self._output.piece(harmless(text))
         self._open = not text.endswith("\n")
 
     def end(self) -> None:
@@ -98,12 +105,12 @@ def _show(output: Output, answer: Answer, show_passages: bool) -> None:
     elif answer.citations:
         output.line()
         for each in answer.citations:
-            output.line(f"[{each.n}] {_line(each.place)}")
+            output.line(f"[{each.n}] {one_line(each.place)}")
     if show_passages:
         for each in answer.passages:
             output.line()
-            output.line(f"passage {each.n}  {each.score:.4f}  {_line(each.place)}")
-            output.line(_safe(each.quote))
+            output.line(f"passage {each.n}  {each.score:.4f}  {one_line(each.place)}")
+            output.line(harmless(each.quote))
 
 
 def _notes(output: Output, answer: Answer, asked: str, prices: tuple[str, ...]) -> None:
@@ -152,12 +159,3 @@ def _cost(answer: Answer, asked: str, prices: tuple[str, ...]) -> dict[str, obje
 
     usage = answer.usage
     return {**cost_of(asked, usage["prompt_tokens"], usage["completion_tokens"], prices).to_dict()}
-
-
-def _safe(text: str) -> str:
-    """Without what a terminal would take for commands: a document may hold anything."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
-
-
-def _line(text: str) -> str:
-    return " ".join(_safe(text).split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cli.completion import complete_collections
 from cli.confirm import confirm
 from cli.cost import say_cost
 from cli.options import Options, common
@@ -55,7 +56,7 @@ def create(options: Options, name: str) -> None:
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @click.argument("to")
 @common
 @click.pass_obj
@@ -70,7 +71,7 @@ def rename(options: Options, name: str, to: str) -> None:
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @click.option("--model", metavar="MODEL", help="The model that is to embed it.")
 @click.option("--abort", is_flag=True, help="Give up what an earlier run has made.")
 @common
@@ -119,7 +120,7 @@ def reembed(options: Options, name: str, model: str | None, abort: bool) -> None
 
 
 @collections.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_collections)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common
 @click.pass_obj

@@ -17,6 +17,8 @@ COMMANDS = {
     "ingest": ("cli.ingest", "ingest", "Read, chunk and store files and folders."),
     "query": ("cli.query", "query", "Find the chunks nearest to a text."),
     "ask": ("cli.ask", "ask", "Have a question answered from what is stored, with citations."),
+    "show": ("cli.show", "show", "Show one chunk wholly, and its neighbours."),
+    "sources": ("cli.sources", "sources", "List what the chunks come from."),
     "embed": ("cli.embed", "embed", "Turn texts into vectors."),
     "collections": ("cli.collections", "collections", "List, create, rename, reembed, delete."),
     "stats": ("cli.stats", "stats", "How much is stored."),
@@ -33,6 +35,7 @@ COMMANDS = {
         "Texts that crash the model: list, clear, retry.",
     ),
     "delete": ("cli.delete", "delete", "Delete chunks by id or by filter."),
+    "completion": ("cli.completion_script", "completion", "Print what has a shell complete words."),
     "config": ("cli.config", "config", "Show the settings and where they come from."),
 }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cli.completion import complete_collections
 from cli.output import Output
 
 if TYPE_CHECKING:
@@ -93,7 +94,12 @@ def common(command: F) -> F:
 
 def collection_option(command: F) -> F:
     """``--collection``; its value is in the context's object."""
-    return _option("--collection", metavar="NAME", help="Instead of RAG_COLLECTION_NAME.")(command)
+    return _option(
+        "--collection",
+        metavar="NAME",
+        help="Instead of RAG_COLLECTION_NAME.",
+        shell_complete=complete_collections,
+    )(command)
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[F], F]:

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from cli.harmless import escaped_json, harmless
 from thoth_core.errors import StorageError, ThothError
 
 SCHEMA_VERSION = 1
@@ -51,7 +52,11 @@ class Output:
         return self._err or sys.stderr
 
     def line(self, text: str = "") -> None:
-        """A line of the result."""
+        """A line of the result; what a terminal would obey is taken out."""
+        self._result(harmless(text))
+
+    def styled(self, text: str) -> None:
+        """A line that has escape sequences of ours, and in which all else is harmless already."""
         self._result(text)
 
     def piece(self, text: str) -> None:
@@ -67,7 +72,7 @@ class Output:
     def document(self, content: Mapping[str, Any]) -> None:
         """The result as JSON."""
         whole = {"schema_version": SCHEMA_VERSION} | dict(content)
-        text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
+        text = escaped_json(json.dumps(whole, ensure_ascii=False, allow_nan=False))
         try:
             # Not left to the stream: in the C locale it would write what is no UTF-8.
             text.encode(self.out.encoding or "utf-8")
@@ -89,7 +94,7 @@ class Output:
         """A message that ``-q`` does not silence."""
         # A message that finds no room must not change how the command ends.
         with contextlib.suppress(OSError):
-            _write(self.err, text)
+            _write(self.err, harmless(text))
             self.err.flush()
 
     def error(self, error: BaseException) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli.completion import complete_collections
 from cli.options import F, Options, common
 from cli.output import Output, Progress
 
@@ -15,7 +16,14 @@ _FILE = click.Path(path_type=Path)
 
 
 def _collections(help: str) -> Callable[[F], F]:
-    return click.option("--collection", "collections", multiple=True, metavar="NAME", help=help)
+    return click.option(
+        "--collection",
+        "collections",
+        multiple=True,
+        metavar="NAME",
+        help=help,
+        shell_complete=complete_collections,
+    )
 
 
 @click.command()

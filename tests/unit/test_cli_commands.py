@@ -190,7 +190,7 @@ def test_query_prints_hits_for_people(settings: Settings, thoth: Any) -> None:
     with FakeService(settings, store):
         code, out, _ = thoth("query", "where?", "--collection", "abc")
     assert code == 0
-    assert out.splitlines() == ["1. 0.7500  s:3", "   the text"]
+    assert out.splitlines() == ["1. 0.7500  s:3", "   the text", "   id: a"]
 
 
 def test_the_collection_may_stand_before_the_command(settings: Settings, thoth: Any) -> None:
