@@ -1,18 +1,36 @@
-"""``thoth config show``."""
+"""``thoth config``: where settings are, what they are, and how they are changed."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from cli.completion import complete_settings
 from cli.options import Options, common
+from thoth_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from thoth_core.setting_specs import Spec
+
+_project = click.option(
+    "--project", is_flag=True, help="The file of the current folder, not the user's own."
+)
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  thoth config path
+  thoth config set RAG_RETRIEVAL_K 8
+  thoth config set RAG_COLLECTION_NAME papers --project
+  thoth config edit"""
+)
 @common
 def config() -> None:
-    """Show the settings and where they come from."""
+    """Show the settings and where they come from, and change them."""
 
 
 @config.command()
@@ -45,3 +63,134 @@ def show(options: Options) -> None:
         output.line(f"{row['name']:<{width}} = {value}  ({row['origin']})")
     for name, why in unread:
         output.line(f"nothing reads {name}: {why}")
+
+
+@config.command()
+@common
+@click.pass_obj
+def path(options: Options) -> None:
+    """Which files settings are read from, those that go before others first.
+
+    Of .env and of thoth.toml the first that there is counts, and only that one. The environment
+    goes before both, and .env before thoth.toml.
+    """
+    from thoth_core.settings_edit import file_of, places
+
+    found = places(_cwd(), os.environ)
+    files = {kind: str(file_of(_cwd(), os.environ, project=kind == "project")) for kind in _KINDS}
+    output = options.output
+    if output.json:
+        rows = [{"path": str(p.path), "exists": p.exists, "read": p.read} for p in found]
+        output.document({"files": rows, **files})
+        return
+    for each in found:
+        state = "read" if each.read else "not read" if each.exists else "not there"
+        output.line(f"{state:<10} {each.path}")
+    output.note(f"thoth config set writes {files['user']}; with --project {files['project']}")
+
+
+@config.command("set")
+@click.argument("name", shell_complete=complete_settings)
+@click.argument("value")
+@_project
+@click.option("--plain-key", is_flag=True, help="Write even a key into it.")
+@common
+@click.pass_obj
+def set_(options: Options, name: str, value: str, project: bool, plain_key: bool) -> None:
+    """Write VALUE for the setting NAME into the user's thoth.toml, or the project's.
+
+    Comments and other lines stay as they are. A value that cannot be used is refused, and nothing
+    is written.
+    """
+    from thoth_core.settings_edit import CLIENT_FIELDS, file_of, named, set_value
+
+    spec, cwd = named(name), _cwd()
+    target = file_of(cwd, os.environ, project=project)
+    if spec.secret and not plain_key:
+        raise SettingsError(
+            f"{spec.name} is not written into {target}",
+            cause="a key belongs in a .env that no other user can read and no repository holds, or"
+            " in the environment",
+            fix=f"read -rs KEY; (umask 077; echo {spec.name}=$KEY >> .env)",
+        )
+    if not value.strip():
+        raise click.BadParameter("an empty value is not set; thoth config edit takes it out")
+    # Of the settings as they were: a new folder of data has no service yet.
+    restart = _running() and spec.field not in CLIENT_FIELDS
+    set_value(target, spec, value, cwd, os.environ)
+    output = options.output
+    if output.json:
+        output.document({"name": spec.name, "file": str(target), "restart": restart})
+    else:
+        output.line(f"{spec.name}: set in {target}")
+    _say_what_holds(options, spec, target)
+    if restart:
+        output.note(_RESTART)
+
+
+@config.command()
+@_project
+@common
+@click.pass_obj
+def edit(options: Options, project: bool) -> None:
+    """Open the user's thoth.toml, or the project's, in $VISUAL or $EDITOR.
+
+    What was written is checked before it takes the place of the file. If something is wrong with
+    it, it can be edited again, on a terminal; nothing is lost or changed until it is right.
+    """
+    from cli.edit_file import edited
+    from thoth_core.settings_edit import file_of
+
+    target = file_of(_cwd(), os.environ, project=project)
+    running = _running()
+    changed = edited(options.output, target, _cwd())
+    output = options.output
+    if output.json:
+        output.document({"file": str(target), "changed": changed})
+    else:
+        output.line(f"{target}: {'changed' if changed else 'not changed'}")
+    if not changed:
+        return
+    for name, why in options.settings().unread:
+        if str(target) in why:
+            output.note(f"nothing reads {name}: {why}")
+    if running:
+        output.note(_RESTART)
+
+
+_KINDS = ("user", "project")
+_RESTART = (
+    "the running service takes a setting of the service when it starts: thoth-supervisor stop;"
+    " thoth-supervisor start"
+)
+
+
+def _cwd() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as problem:
+        raise SettingsError(
+            "the current folder is not there any more", fix="cd to a folder that exists"
+        ) from problem
+
+
+def _running() -> bool:
+    """Whether a service runs for the settings as they are."""
+    from thoth_core.client.locate import control_path, listening
+    from thoth_core.settings import Settings
+
+    try:
+        return listening(control_path(Settings.load()))
+    except SettingsError:
+        # Whoever mends them need not have right ones already.
+        return False
+
+
+def _say_what_holds(options: Options, spec: Spec, target: Path) -> None:
+    """Where another value goes before the one that was written."""
+    origin = options.settings().origin(spec.field)
+    if not origin.startswith(f"{target}"):
+        options.output.note(
+            f"another value of {spec.name} goes before it here: that of {origin}; thoth config path"
+            " shows the order"
+        )

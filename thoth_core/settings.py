@@ -113,14 +113,17 @@ class Settings:
         cli: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         environ: Mapping[str, str] | None = None,
+        *,
+        toml: Path | None = None,
     ) -> Settings:
         """The settings that hold in folder ``cwd`` with ``environ`` (the process's own if None).
-        ``cli`` goes before all, by setting name or field name.
+        ``cli`` goes before all, by setting name or field name. ``toml`` is read instead of the
+        ``thoth.toml`` that would be found.
 
         Raises :class:`SettingsError` that names the setting, its value, its origin and the fix.
         """
         environ = os.environ if environ is None else environ
-        return _load(dict(cli or {}), cwd or _current_folder(), environ)
+        return _load(dict(cli or {}), cwd or _current_folder(), environ, toml)
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Settings:
@@ -181,7 +184,9 @@ class Settings:
         return rows
 
 
-def _load(cli: Mapping[str, str], cwd: Path, environ: Mapping[str, str]) -> Settings:
+def _load(
+    cli: Mapping[str, str], cwd: Path, environ: Mapping[str, str], instead: Path | None
+) -> Settings:
     cwd = Path(os.path.normpath(cwd))
     given_cli = _from_cli(cli, cwd)
     workspace = given_cli.get("WORKSPACE_DIR") or _from_environ(environ, cwd).get("WORKSPACE_DIR")
@@ -194,7 +199,7 @@ def _load(cli: Mapping[str, str], cwd: Path, environ: Mapping[str, str]) -> Sett
     dotenv = read_dotenv(dotenv_path) if dotenv_path else {}
     if workspace is None and (inner := dotenv.get("WORKSPACE_DIR")) and inner.text:
         outer["WORKSPACE_DIR"] = str(absolute(expand(inner, outer, dotenv), inner.folder))
-    toml_path = first_file(TOML, _folders(cwd, outer.get("WORKSPACE_DIR"), environ))
+    toml_path = instead or first_file(TOML, _folders(cwd, outer.get("WORKSPACE_DIR"), environ))
     toml, strays = read_toml(toml_path) if toml_path else ({}, [])
     if toml_workspace := toml.get("WORKSPACE_DIR"):
         outer.setdefault(

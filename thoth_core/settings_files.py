@@ -14,7 +14,7 @@ from thoth_core.setting_specs import BY_FIELD, BY_NAME
 
 DOTENV = ".env"
 TOML = "thoth.toml"
-_TABLE = "thoth"
+TABLE = "thoth"
 #: Beginnings of names that are meant for this program: a broken line with one is an error.
 _OURS = ("RAG_", "THOTH_", "WORKSPACE_DIR", "OPENAI_", "API_OPENAI_")
 _VARIABLE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
@@ -106,9 +106,9 @@ def read_toml(path: Path) -> tuple[dict[str, Value], list[str]]:
         raise SettingsError(
             f"{path} is no TOML", cause=str(problem), fix="mend that line"
         ) from problem
-    inner = table.pop(_TABLE, {})
+    inner = table.pop(TABLE, {})
     if not isinstance(inner, dict):
-        raise SettingsError(f"{path}: {_TABLE} is no table", fix=f"write [{_TABLE}]")
+        raise SettingsError(f"{path}: {TABLE} is no table", fix=f"write [{TABLE}]")
     values: dict[str, Value] = {}
     unknown: list[str] = []
     for key, raw in [*table.items(), *inner.items()]:
