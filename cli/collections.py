@@ -74,9 +74,10 @@ def rename(options: Options, name: str, to: str) -> None:
 @click.argument("name", shell_complete=complete_collections)
 @click.option("--model", metavar="MODEL", help="The model that is to embed it.")
 @click.option("--abort", is_flag=True, help="Give up what an earlier run has made.")
+@click.option("--yes", is_flag=True, help="Do not ask before it is given up.")
 @common
 @click.pass_obj
-def reembed(options: Options, name: str, model: str | None, abort: bool) -> None:
+def reembed(options: Options, name: str, model: str | None, abort: bool, yes: bool) -> None:
     """Embed the texts of a collection with another model: ids, texts and metadata stay.
 
     What is there serves until all is embedded; then it is replaced in one step. Run it again if it
@@ -88,6 +89,7 @@ def reembed(options: Options, name: str, model: str | None, abort: bool) -> None
         raise click.UsageError("--model MODEL is needed, or --abort and nothing else")
     output = options.output
     if model is None:
+        confirm(f"give up what is embedded of {name} with another model?", yes)
         with options.thoth() as thoth:
             aborted = thoth.abort_reembed(name)
         if output.json:

@@ -15,5 +15,5 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("this deletes, and there is no terminal to ask: add --yes")
+        raise click.UsageError(f"{question} There is no terminal to ask: add --yes")
     click.confirm(question, abort=True, err=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli.confirm import confirm
 from cli.options import Options, common
 
 
@@ -45,15 +46,18 @@ def list_(options: Options) -> None:
 @quarantine.command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--yes", is_flag=True, help="Do not ask before all are taken out.")
 @common
 @click.pass_obj
-def clear(options: Options, keys: tuple[str, ...], everything: bool) -> int:
+def clear(options: Options, keys: tuple[str, ...], everything: bool, yes: bool) -> int:
     """Take texts out of the quarantine: those with these keys, or --all.
 
     A key may be cut to its first characters, four at least.
     """
     if bool(keys) == everything:
         raise click.UsageError("say what to clear: keys, or --all")
+    if everything:
+        confirm("have all texts in quarantine tried again?", yes)
     return _take_out(options, None if everything else keys)
 
 

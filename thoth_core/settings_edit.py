@@ -42,6 +42,8 @@ CLIENT_FIELDS = frozenset(
         "ask_context",
         "ask_threshold",
         "prices",
+        "read_timeout",
+        "read_memory_mb",
     }
 )
 

@@ -1,5 +1,6 @@
 """One value in the text of a ``thoth.toml``, changed in its line: comments and all else stay as
-they are. Pure. What comes out is read again, and is only taken if nothing but that value is different.
+they are. Pure. What comes out is read again, and is only taken if nothing but that value is
+different.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def test_the_list_is_there_with_and_without_a_service_and_a_retry_tries_again(
     assert [e["key"] for e in entries(service)] == [key]
     assert service.run("thoth", "quarantine", "clear").returncode == 2
     assert service.run("thoth", "quarantine", "clear", "ffff").returncode == 2
-    done = service.run("thoth", "quarantine", "clear", "--all", "--json")
+    done = service.run("thoth", "quarantine", "clear", "--all", "--yes", "--json")
     assert [e["key"] for e in json.loads(done.stdout)["removed"]] == [key]
     assert not service.processes()
     assert entries(service) == []

@@ -149,7 +149,7 @@ def test_the_command_says_what_to_do_when_another_model_runs_and_what_it_did(
     for name in ("ledger", "index"):
         assert 0 < sizes[name]["after"] <= sizes[name]["before"]
     assert "index: " in service.run("thoth", "compact").stdout
-    done = service.run(*command, "--abort")
+    done = service.run(*command, "--abort", "--yes")
     assert (done.returncode, done.stdout) == (0, "notes: there was nothing to give up\n")
     assert service.run(*command).returncode == 2
     assert service.run(*command, "--abort", "--model", NEW).returncode == 2

@@ -64,7 +64,7 @@ def test_without_a_service_the_file_is_read_and_shortened(settings: Settings, th
     assert json.loads(out) == {"schema_version": 1, "entries": [first, second]}
     code, out, _ = thoth("retry", first["key"][:5], "--json")
     assert json.loads(out) == {"schema_version": 1, "removed": [first], "saved": True}
-    code, out, _ = thoth("clear", "--all")
+    code, out, _ = thoth("clear", "--all", "--yes")
     assert (code, out.split(":")[0]) == (0, second["key"])
     assert json.loads(file.path.read_text())["entries"] == []
 
@@ -109,7 +109,7 @@ def test_a_service_that_runs_is_asked(settings: Settings, thoth: Any) -> None:
 
     with FakeService(settings, handle):
         assert thoth() == (0, "", "no text is in quarantine\n")
-        code, out, err = thoth("clear", "--all")
+        code, out, err = thoth("clear", "--all", "--yes")
         assert (code, out.split(":")[0]) == (3, entry["key"])
         assert "could not be written" in err
         assert thoth("retry", "none")[0] == 2

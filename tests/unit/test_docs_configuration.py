@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from thoth_core.setting_specs import BY_NAME, SPECS, Spec
+from thoth_core.settings_edit import CLIENT_FIELDS
 from thoth_core.supervisor.desk import SERVICE_FIELDS
 from thoth_core.unread_names import unknown_names
 
@@ -64,3 +65,8 @@ def test_the_names_that_nothing_reads_are_those_that_are_reported() -> None:
     assert listed
     for name in listed:
         assert unknown_names([name.replace("*", "FTS5")]), name
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_the_clients_settings_need_no_restart_and_are_called_so(spec: Spec) -> None:
+    assert (spec.field in CLIENT_FIELDS) == (ROWS[spec.name][3] == "client")
