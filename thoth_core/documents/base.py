@@ -27,7 +27,9 @@ from thoth_core.layout import NO_LAYOUT, Layout
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 #: The modules of this package that are no format.
-_NOT_FORMATS = frozenset({"base", "discover", "decoding", "characters", "code_patterns"})
+_NOT_FORMATS = frozenset(
+    {"base", "discover", "decoding", "characters", "code_patterns", "json_text"}
+)
 
 
 @dataclass(frozen=True, slots=True)
