@@ -28,7 +28,18 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 
 #: The modules of this package that are no format.
 _NOT_FORMATS = frozenset(
-    {"base", "discover", "decoding", "characters", "code_patterns", "json_text"}
+    {
+        "base",
+        "characters",
+        "code_patterns",
+        "decoding",
+        "discover",
+        "docx_styles",
+        "docx_text",
+        "extra",
+        "html_text",
+        "json_text",
+    }
 )
 
 
