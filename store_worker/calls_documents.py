@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from store_worker import ledger_chunks, ledger_collections, ledger_staging
+from store_worker import ledger_chunks, ledger_collections, ledger_documents, ledger_staging
 from store_worker.calls import Body, Buffers, number_of, strings, text_of
 from store_worker.ledger_chunks import Row, Wanted
 from store_worker.store import Store
@@ -22,7 +22,8 @@ def begin_ingest(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
 
 
 def replace_document(store: Store, body: Body, buffers: Buffers) -> dict[str, Any]:
-    """Make a document of what was stored of it: of the stage that is named, or of live chunks."""
+    """Make a document of what was stored of it: of the stage that is named, or of live chunks. The
+    one that it is ``instead_of`` goes with the same step."""
     ids = strings(body, "ids") or []
     content_hash = body.get("content_hash")
     if content_hash is not None:
@@ -49,7 +50,14 @@ def replace_document(store: Store, body: Body, buffers: Buffers) -> dict[str, An
             source=source,
             missing=done.missing[:_NAMED],
         )
-    return {"removed": done.removed, "superseded": done.superseded}
+    answer: dict[str, Any] = {"removed": done.removed, "superseded": done.superseded}
+    if body.get("instead_of") is not None:
+        old = text_of(body, "instead_of")
+        whole = content_hash is not None and not done.superseded and old != source
+        answer["moved"] = whole and ledger_documents.give_way(
+            store.ledger, collection, number, stage, old, content_hash or ""
+        )
+    return answer
 
 
 def stage_of(body: Body) -> int | None:

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from store_worker import ledger_collections, ledger_generations, ledger_queries, ledger_sizes
+from store_worker import (
+    ledger_collections,
+    ledger_documents,
+    ledger_generations,
+    ledger_queries,
+    ledger_sizes,
+)
 from store_worker.calls import (
     Body,
     Buffers,
@@ -31,6 +37,7 @@ from store_worker.store import Store
 from thoth_core.validation import check_k
 from thoth_core.vector_checks import check_vectors
 from thoth_core.vectors import to_buffer
+from thoth_core.wire import MAX_TEXTS
 
 Answer = tuple[dict[str, Any], Buffers]
 
@@ -140,7 +147,18 @@ def documents(store: Store, body: Body, buffers: Buffers) -> Answer:
     collection = ledger_collections.find(store.ledger, text_of(body, "collection"))
     if collection is None:
         # Whoever asks is about to fill it: the first document makes the collection.
-        return {"documents": {}}, ()
+        return {"documents": {}, "below": [], "next": None}, ()
+    paths = strings(body, "below")
+    if paths is not None:
+        page = ledger_documents.below(
+            store.ledger,
+            collection.id,
+            paths,
+            whole(body, "at", 0) or 0,
+            str(body.get("after") or ""),
+            min(whole(body, "limit") or MAX_TEXTS, MAX_TEXTS),
+        )
+        return {"below": [list(each) for each in page.documents], "next": page.next}, ()
     found = ledger_queries.documents(store.ledger, collection.id, strings(body, "sources"))
     return {"documents": dict(found)}, ()
 

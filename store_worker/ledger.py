@@ -207,7 +207,10 @@ class Ledger:
             self.db.execute(
                 "DELETE FROM documents WHERE content_hash IS NULL AND number < ?1"
                 # An ingest run that began before the one which wrote it may still be under way.
-                " AND NOT EXISTS (SELECT 1 FROM stages WHERE stages.number < documents.begun)",
+                " AND NOT EXISTS (SELECT 1 FROM stages WHERE stages.number < documents.begun)"
+                # What is left of a document that is not whole can still be asked for, and removed.
+                " AND NOT EXISTS (SELECT 1 FROM chunks WHERE chunks.collection ="
+                " documents.collection AND chunks.source = documents.source)",
                 (horizon,),
             )
 

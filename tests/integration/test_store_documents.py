@@ -225,3 +225,76 @@ def test_a_document_larger_than_a_step_of_the_index_changes_from_one_moment_to_t
     put(2)
     assert {count[0] for count in counts} <= {0, 1200}
     assert seen(store, vectors(1, seed=99)) <= {f"2-{i}" for i in range(1200)}
+
+
+def stored(store: StoreRoom, source: str, digest: str | None = "h", n: int = 1) -> list[str]:
+    """A document with chunks that no other has; their ids."""
+    stage, ids = begin(store), [f"{source}#{i}" for i in range(n)]
+    add(store, stage, ids, vectors(n, seed=len(source)), source)
+    commit(store, stage, ids, source=source, content_hash=digest)
+    return ids
+
+
+def below(store: StoreRoom, *paths: str, limit: int = 3) -> list[tuple[str, str | None]]:
+    found: list[tuple[str, str | None]] = []
+    at, after = 0, ""
+    while True:
+        body = {"collection": "notes", "below": list(paths), "at": at, "after": after}
+        page = store.call("documents", body | {"limit": limit}).body
+        assert len(page["below"]) <= limit
+        found += [tuple(each) for each in page["below"]]
+        if page["next"] is None:
+            return found
+        at, after = page["next"]
+
+
+def test_documents_are_found_by_the_folder_that_they_are_below(store):
+    names = ["/a", "/a/1", "/a/2", "/a/b/3", "/a/b/4", "/a.txt", "/ab/5", "/z", "mail/1"]
+    for name in names:
+        stored(store, name)
+    stored(store, "/a/part", digest=None)
+    expected = [(n, "h") for n in ["/a", "/a/1", "/a/2", "/a/b/3", "/a/b/4"]] + [("/a/part", None)]
+    for limit in (1, 2, 3, 5, 6, 7, 100):
+        assert below(store, "/a", limit=limit) == expected
+        assert below(store, "/z", "/nothing", "/ab", "/a/b", limit=limit) == [
+            *[(n, "h") for n in ("/z", "/ab/5", "/a/b/3", "/a/b/4")]
+        ]
+    assert [n for n, _ in below(store, "/")] == sorted([*names[:-1], "/a/part"])
+    # One that is gone wholly is no document any more.
+    commit(store, begin(store), [], source="/a/part", content_hash=None)
+    assert below(store, "/a") == expected[:-1]
+
+
+def test_a_document_takes_the_place_of_another_in_one_step(store):
+    old = stored(store, "old", n=3)
+    stage = begin(store)
+    add(store, stage, ["n1", "n2"], vectors(2, seed=9), "new")
+    done = commit(store, stage, ["n1", "n2"], source="new", instead_of="old")
+    assert done["moved"] is True
+    assert store.call("get", {"collection": "notes"}).body["ids"] == ["n1", "n2"]
+    assert below(store, "old", "new") == [("new", "h")]
+    assert not set(old) & seen(store, vectors(1))
+
+
+@pytest.mark.parametrize("why", ["other content", "later run", "not there", "itself"])
+def test_a_document_that_is_not_the_one_that_was_moved_stays(store, why):
+    stage = begin(store)
+    if why != "not there":
+        stored(store, "old", digest="other" if why == "other content" else "h")
+    if why != "later run":
+        stage = begin(store)
+    source = "old" if why == "itself" else "new"
+    add(store, stage, ["n1"], vectors(1, seed=9), source)
+    assert commit(store, stage, ["n1"], source=source, instead_of="old")["moved"] is False
+    there = [source for source, _ in below(store, "old", "new")]
+    assert there == {"not there": ["new"], "itself": ["old"]}.get(why, ["old", "new"])
+
+
+def test_a_document_that_is_not_whole_can_be_found_after_restarts(tmp_path):
+    for run in range(4):
+        with StoreRoom(tmp_path / "d", tmp_path / f"r{run}", service=f"s{run}") as room:
+            if run == 0:
+                stored(room, "/f/part", digest=None)
+                stored(room, "/f/gone")
+                commit(room, begin(room), [], source="/f/gone", content_hash=None)
+            assert below(room, "/f") == [("/f/part", None)]

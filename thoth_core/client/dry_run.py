@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thoth_core import validation
+from thoth_core.client.house import Replaced
 from thoth_core.client.ingest import Ingest, StrPath
 from thoth_core.client.ingest_results import DryRunReport, IngestReport
 from thoth_core.client.packs import File, Pack
@@ -123,7 +124,7 @@ class DryRun(Ingest):
             self._report.tokens += tokens
 
     def _record(self, file: File) -> None:
-        self._recorded(file, True)
+        self._recorded(file, Replaced(taken=True, moved=file.moved_from is not None))
 
     def _look_up(self, hashes: Sequence[str]) -> Plan[_Found]:
         body = {"collection": self._collection, "hashes": hashes, **self._calls.asked_model}

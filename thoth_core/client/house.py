@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from thoth_core import validation
 from thoth_core.client.answers import number, page_length, rows_of
@@ -16,6 +16,16 @@ from thoth_core.wire import MAX_TEXTS, Message
 
 #: Rows of one page of a ``get``.
 PAGE = 500
+#: Paths that documents are looked for below at once: with the longest names far below a message.
+_PATHS = 500
+
+
+class Replaced(NamedTuple):
+    """``taken``: no run that began later has written the document, so this write counts. ``moved``:
+    the one that it is instead of is gone."""
+
+    taken: bool
+    moved: bool
 
 
 class HouseCalls:
@@ -152,6 +162,16 @@ class HouseCalls:
 
         return Plan(requests, combine)
 
+    def documents_below(
+        self, paths: Sequence[str], collection: str | None
+    ) -> Plan[dict[str, str | None]]:
+        """``{source: content_hash}`` of the documents whose source is one of ``paths`` or lies
+        below it; None for a hash: its chunks are not all as they were recorded."""
+        name = self._name(collection)
+        plan: Plan[dict[str, str | None]] = Plan(iter(()), _sources_and_hashes, window=1)
+        plan.requests = _below(plan, name, list(paths))
+        return plan
+
     def begin_ingest(self, collection: str | None) -> Plan[int]:
         """The stage of a new run: what is added to it is unseen until its document is replaced."""
         request = Request("begin_ingest", {"collection": self._name(collection)})
@@ -164,10 +184,11 @@ class HouseCalls:
         ids: Sequence[str],
         collection: str | None,
         stage: int,
-    ) -> Plan[bool]:
+        instead_of: str | None = None,
+    ) -> Plan[Replaced]:
         """Make ``source`` consist of ``ids``, which were added to ``stage``, from one moment to the
-        next. False if a run that began later has written it: then that one counts. A hash of None
-        says that it does not have all its chunks. :class:`Conflict` if some of ``ids`` are gone.
+        next. A hash of None says that it does not have all its chunks. The document ``instead_of``
+        goes with the same step. :class:`Conflict` if some of ``ids`` are gone.
         """
         body: dict[str, Any] = {
             "collection": self._name(collection),
@@ -176,8 +197,13 @@ class HouseCalls:
             "ids": list(ids),
             "stage": stage,
         }
+        if instead_of is not None:
+            body["instead_of"] = instead_of
         return single(
-            Request("replace_document", body), lambda m: not m.body.get("superseded", False)
+            Request("replace_document", body),
+            lambda m: Replaced(
+                not m.body.get("superseded", False), bool(m.body.get("moved", False))
+            ),
         )
 
 
@@ -194,6 +220,24 @@ def _pages(
         read += came
         if came < size:
             return
+
+
+def _below(plan: Plan[Any], collection: str, paths: list[str]) -> Iterator[Request]:
+    # Asked for the next page only when the one before is in ``plan.answers``.
+    for start in range(0, len(paths), _PATHS):
+        body = {"collection": collection, "below": paths[start : start + _PATHS]}
+        at, after = 0, ""
+        while True:
+            yield Request("documents", {**body, "at": at, "after": after})
+            answer = plan.answers[-1]
+            following = None if answer is None else answer.body.get("next")
+            if following is None:
+                break
+            at, after = following
+
+
+def _sources_and_hashes(answers: list[Message]) -> dict[str, str | None]:
+    return {source: digest for m in answers for source, digest in m.body.get("below") or ()}
 
 
 def _until_done(plan: Plan[Any], kind: str, body: dict[str, Any]) -> Iterator[Request]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from thoth_core.client import packs
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
+from thoth_core.client.house import Replaced
 from thoth_core.client.ingest_account import Account
 from thoth_core.client.ingest_results import FileOutcome, IngestProgress
 from thoth_core.client.ingest_waiting import Waiting
@@ -160,19 +161,26 @@ class Storing(Waiting):
         # A file with bad chunks is stored without them, but not known as done.
         content_hash = file.content_hash if file.failed is None else None
         plan = self._calls.replace_document(
-            file.source, content_hash, file.stored(), self._collection, self._begun()
+            file.source,
+            content_hash,
+            file.stored(),
+            self._collection,
+            self._begun(),
+            file.moved_from,
         )
         self._submit(
             "record",
             plan,
-            lambda taken: self._recorded(file, taken),
+            lambda done: self._recorded(file, done),
             lambda error: self._account.failed(file.source, error),
         )
 
-    def _recorded(self, file: File, taken: bool) -> None:
+    def _recorded(self, file: File, done: Replaced) -> None:
+        if not done.moved:
+            file.moved_from = None
         if file.failed is not None:
             self._account.failed(file.source, file.failed)
-        elif taken:
+        elif done.taken:
             self._account.recorded(file)
         else:
             self._account.overtaken(file)
