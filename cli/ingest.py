@@ -22,15 +22,26 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="Only say what would be embedded, and what that would cost."
 )
+@click.option("--prune", is_flag=True, help="Remove what is stored of files that are gone.")
+@click.option("--no-ignore", is_flag=True, help="Heed no .gitignore and no .thothignore.")
 @click.option("--events", is_flag=True, help="One JSON event a file while it goes on.")
 @common
 @collection_option
 @click.pass_obj
-def ingest(options: Options, paths: tuple[str, ...], dry_run: bool, events: bool) -> int:
+def ingest(
+    options: Options,
+    paths: tuple[str, ...],
+    dry_run: bool,
+    prune: bool,
+    no_ignore: bool,
+    events: bool,
+) -> int:
     """Read, chunk and store files and folders; what has not changed is skipped.
 
-    PATH is a file, a folder, or - for a text on standard input. Exits with 3 if some files
-    failed; the report names them. With --dry-run nothing is embedded or stored.
+    PATH is a file, a folder, or - for a text on standard input. A file that was moved within PATH
+    keeps its vectors; with --prune documents below PATH whose file is gone, or ignored now, are
+    removed. Exits with 3 if some files failed; the report names them. With --dry-run nothing is
+    embedded, stored or removed.
     """
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("- stands alone: standard input is one text")
@@ -46,13 +57,15 @@ def ingest(options: Options, paths: tuple[str, ...], dry_run: bool, events: bool
         try:
             if paths == ("-",):
                 report = _standard_input(thoth, options.collection, telling, dry_run=dry_run)
-            elif dry_run:
-                report = thoth.ingest(
-                    paths, options.collection, telling.progress, on_file=telling.file, dry_run=True
-                )
             else:
                 report = thoth.ingest(
-                    paths, options.collection, telling.progress, on_file=telling.file
+                    paths,
+                    options.collection,
+                    telling.progress,
+                    on_file=telling.file,
+                    prune=prune,
+                    ignore=not no_ignore,
+                    dry_run=dry_run,
                 )
         except KeyboardInterrupt:
             telling.end()

@@ -41,7 +41,14 @@ class Store:
 
     def __call__(self, message: Message, reply: Reply) -> None:
         body = message.body
-        if message.kind == "documents":
+        if message.kind == "documents" and "below" in body:
+            inside = [
+                [source, known["content_hash"]]
+                for source, known in sorted(self.documents.items())
+                if any(source == p or source.startswith(p + "/") for p in body["below"])
+            ]
+            reply(result(message, below=inside, next=None))
+        elif message.kind == "documents":
             known = {s: self.documents[s] for s in body["sources"] if s in self.documents}
             reply(result(message, documents=known))
         elif message.kind == "begin_ingest":
@@ -72,6 +79,12 @@ class Store:
                 reply(result(message, **special))
                 return
             source, ids = body["source"], set(body["ids"])
+            gone = self.documents.pop(body.get("instead_of"), None)
+            self.chunks = {
+                i: c
+                for i, c in self.chunks.items()
+                if gone is None or c[1]["source"] != body["instead_of"]
+            }
             self.chunks |= {id: self.staged.pop(id) for id in ids if id in self.staged}
             old = {i for i, (_, m) in self.chunks.items() if m["source"] == source} - ids
             for id in old:
@@ -79,7 +92,8 @@ class Store:
             self.documents.pop(source, None)
             if body["content_hash"] is not None:
                 self.documents[source] = {"content_hash": body["content_hash"], "chunks": len(ids)}
-            reply(result(message, removed=len(old), superseded=False))
+            moved = gone is not None
+            reply(result(message, removed=len(old), superseded=False, moved=moved))
 
 
 @pytest.fixture
@@ -217,7 +231,12 @@ def test_a_file_with_a_bad_chunk_is_reported_and_the_others_are_done(
         report = thoth.ingest([notes, notes / "missing.txt"])
         assert report.new == 6
         failed = {Path(source).name: error for source, error in report.failed}
-        assert set(failed) == {"bad.txt", "binary.txt", "missing.txt"}
+        assert set(failed) == {"bad.txt", "missing.txt"}
+        # In a folder a picture is passed over; who names it means it.
+        assert report.skipped == {"binary": 1}
+        assert [Path(s).name for s, _ in thoth.ingest(notes / "binary.txt").failed] == [
+            "binary.txt"
+        ]
         assert isinstance(failed["bad.txt"], PoisonInput)
         assert "no such file" in str(report.to_dict()["files"]["failed"])
         assert str(notes / "bad.txt") not in store.documents

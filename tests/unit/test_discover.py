@@ -31,7 +31,8 @@ def skipped(items: list[Found | Skipped | Failed], why: Why) -> list[str]:
 def test_a_folder_is_walked_in_order(tree: Path) -> None:
     items = list(discover([tree]))
     assert found(items, tree) == ["a.txt", "b.md", "sub/c.MD", "z/y/d.md"]
-    assert skipped(items, Why.HIDDEN) == [".git", ".hidden.md"]
+    assert skipped(items, Why.HIDDEN) == [".hidden.md"]
+    assert skipped(items, Why.IGNORED) == [".git"]
     assert skipped(items, Why.UNSUPPORTED) == ["pic.png"]
     assert not any(isinstance(item, Failed) for item in items)
 

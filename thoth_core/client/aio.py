@@ -343,6 +343,8 @@ class AsyncThoth(Client):
         on_progress: OnProgress | None = ...,
         *,
         on_file: OnFile | None = ...,
+        prune: bool = ...,
+        ignore: bool = ...,
         dry_run: Literal[False] = ...,
         deadline: float | None = ...,
     ) -> IngestReport: ...
@@ -355,6 +357,8 @@ class AsyncThoth(Client):
         on_progress: OnProgress | None = ...,
         *,
         on_file: OnFile | None = ...,
+        prune: bool = ...,
+        ignore: bool = ...,
         dry_run: Literal[True],
         deadline: float | None = ...,
     ) -> DryRunReport: ...
@@ -366,6 +370,8 @@ class AsyncThoth(Client):
         on_progress: OnProgress | None = None,
         *,
         on_file: OnFile | None = None,
+        prune: bool = False,
+        ignore: bool = True,
         dry_run: bool = False,
         deadline: float | None = None,
     ) -> IngestReport | DryRunReport:
@@ -373,9 +379,9 @@ class AsyncThoth(Client):
         and ``on_file`` are called in the event loop."""
         end, told = checked_deadline(deadline), in_loop(on_progress)
         if dry_run:
-            dry = self._dry_run(collection, told, in_loop(on_file))
+            dry = self._dry_run(collection, told, in_loop(on_file), prune=prune, ignore=ignore)
             return await self._aside(dry, lambda: dry.dry_files(paths, end))
-        work = self._ingest(collection, told, in_loop(on_file))
+        work = self._ingest(collection, told, in_loop(on_file), prune=prune, ignore=ignore)
         return await self._aside(work, lambda: work.files(paths, end))
 
     @overload

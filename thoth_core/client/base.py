@@ -91,12 +91,13 @@ class Client:
         collection: str | None,
         on_progress: OnFiles | None,
         on_file: OnFile | None = None,
+        **how: bool,
     ) -> Ingest:
         # Imported here: reading and cutting files is no concern of a query.
         from thoth_core.client.ingest import Ingest
 
         return Ingest(
-            self._connection, self._calls, self._settings, collection, on_progress, on_file
+            self._connection, self._calls, self._settings, collection, on_progress, on_file, **how
         )
 
     def _dry_run(
@@ -104,11 +105,12 @@ class Client:
         collection: str | None,
         on_progress: OnFiles | None,
         on_file: OnFile | None = None,
+        **how: bool,
     ) -> DryRun:
         from thoth_core.client.dry_run import DryRun
 
         return DryRun(
-            self._connection, self._calls, self._settings, collection, on_progress, on_file
+            self._connection, self._calls, self._settings, collection, on_progress, on_file, **how
         )
 
     def _cost(self, used: Used) -> Cost:

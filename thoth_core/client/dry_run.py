@@ -123,6 +123,9 @@ class DryRun(Ingest):
             self._report.embedded += 1
             self._report.tokens += tokens
 
+    def _remove(self, source: str) -> None:
+        self._account.removed(source)
+
     def _record(self, file: File) -> None:
         self._recorded(file, Replaced(taken=True, moved=file.moved_from is not None))
 

@@ -21,13 +21,14 @@ from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.greeting import model_of
+from thoth_core.client.ingest_leaving import Leaving
 from thoth_core.client.ingest_results import FileOutcome, IngestProgress, IngestReport
-from thoth_core.client.ingest_storing import Storing
 from thoth_core.client.packs import file_of, state_hash
 from thoth_core.client.reading import Reading
 from thoth_core.client.used import put_cost
-from thoth_core.documents.base import Document, read_file
-from thoth_core.documents.discover import Failed, Found, discover, printable
+from thoth_core.documents.base import Document, FileBytes, read_file
+from thoth_core.documents.decoding import is_binary
+from thoth_core.documents.discover import Discovery, Found, Item, Why, is_gone
 from thoth_core.encoding import TextEncoding, load_encoding
 from thoth_core.errors import AuthenticationFailed, InvalidInput, QuotaExceeded, ThothError
 from thoth_core.layout import NO_LAYOUT
@@ -43,7 +44,7 @@ PAID_SECONDS = 60.0
 StrPath = str | os.PathLike[str]
 
 
-class Ingest(Storing):
+class Ingest(Leaving):
     """One ingest; used once. ``on_progress`` and ``on_file`` are called in the thread that runs
     it."""
 
@@ -55,15 +56,26 @@ class Ingest(Storing):
         collection: str | None,
         on_progress: Callable[[IngestProgress], None] | None,
         on_file: Callable[[FileOutcome], None] | None = None,
+        *,
+        prune: bool = False,
+        ignore: bool = True,
     ) -> None:
         super().__init__(connection, calls, collection, on_progress, on_file)
         self._settings = settings
+        self._prune = prune
+        self._discovery = Discovery(ignore=ignore, own=[settings.data_dir])
 
     def files(self, paths: Iterable[StrPath] | StrPath, deadline: float | None) -> IngestReport:
         """Take files and folders. Raises what concerns no file in particular; its
         ``details["report"]`` says what was done before."""
         given = _checked(paths)
         return self._run(lambda: self._files(given), deadline)
+
+    def changes(self, changed: Iterable[tuple[str, str]], deadline: float | None) -> IngestReport:
+        """Take what became of files and folders below folders that are there: (folder, path) of
+        each, absolute. With ``prune`` what is no more goes."""
+        pairs = list(changed)
+        return self._run(lambda: self._changes(pairs), deadline)
 
     def text(self, text: str, source: str, deadline: float | None) -> IngestReport:
         """Take a text that is to be known as ``source``."""
@@ -111,20 +123,26 @@ class Ingest(Storing):
     # ---- reading
 
     def _files(self, paths: list[Path]) -> None:
-        found: list[Found] = []
-        for item in discover(paths):
+        given = [os.path.abspath(path) for path in paths]  # noqa: PTH100
+        self._take_all(self._discovery.walk(paths), given)
+
+    def _changes(self, changed: list[tuple[str, str]]) -> None:
+        items = (item for root, path in changed for item in self._discovery.within(root, path))
+        self._take_all(items, [path for _, path in changed])
+
+    def _take_all(self, items: Iterable[Item], given: list[str]) -> None:
+        listed = []
+        for item in items:
             self._check()
-            if isinstance(item, Found):
-                found.append(item)
-                self._account.bytes += item.size
-            elif isinstance(item, Failed):
-                self._account.files += 1
-                self._account.failed(printable(item.path), item.error)
-        self._account.files += len(found)
-        encoding = load_encoding(self._settings.chunk_encoding)
-        known = self._known([item.source for item in found])
-        with Reading(self._settings, self._tend) as reading:
-            self._read_all(found, known, encoding, reading)
+            listed.append(item)
+        found = self._look(listed, given)
+        if found:
+            encoding = load_encoding(self._settings.chunk_encoding)
+            known = self._known([item.source for item in found])
+            with Reading(self._settings, self._tend) as reading:
+                self._read_all(found, known, encoding, reading)
+        self._finish()
+        self._remove_lost()
 
     def _read_all(
         self,
@@ -138,6 +156,7 @@ class Ingest(Storing):
             self._drain()
             self._send_late()
             self._account.source = item.source
+            file = None
             try:
                 file = read_file(item.path)
                 read_by = f"{file.format.name} {file.format.version}"
@@ -148,10 +167,19 @@ class Ingest(Storing):
                     continue
                 document = reading.document(file)
             except ThothError as error:
-                self._account.failed(item.source, error, item.size)
+                self._not_read(item, file, error)
                 continue
             self._take(document, state, item.source in known, encoding, item.size)
             self._tell()
+
+    def _not_read(self, item: Found, file: FileBytes | None, error: ThothError) -> None:
+        reason = str(error.details.get("reason"))
+        if file is not None and not item.named and is_binary(file.data, reason):
+            self._passed_over(item, Why.BINARY)
+        elif self._prune and is_gone(item.source):
+            self._passed_over(item, Why.VANISHED)
+        else:
+            self._account.failed(item.source, error, item.size)
 
     def _text(self, document: Document) -> None:
         account = self._account
@@ -184,6 +212,7 @@ class Ingest(Storing):
         )
         file = file_of(self._collection, document.source, state, known, chunks)
         file.bytes = size
+        file.moved_from = self._moved_from(document.source, state)
         file.note = document.note or ("" if chunks else "there is no text in it")
         if file.note:
             self._account.note(file.source, file.note)

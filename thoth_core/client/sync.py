@@ -379,6 +379,8 @@ class Thoth(Client):
         on_progress: OnProgress | None = ...,
         *,
         on_file: OnFile | None = ...,
+        prune: bool = ...,
+        ignore: bool = ...,
         dry_run: Literal[False] = ...,
         deadline: float | None = ...,
     ) -> IngestReport: ...
@@ -391,9 +393,25 @@ class Thoth(Client):
         on_progress: OnProgress | None = ...,
         *,
         on_file: OnFile | None = ...,
+        prune: bool = ...,
+        ignore: bool = ...,
         dry_run: Literal[True],
         deadline: float | None = ...,
     ) -> DryRunReport: ...
+
+    @overload
+    def ingest(
+        self,
+        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
+        collection: str | None = ...,
+        on_progress: OnProgress | None = ...,
+        *,
+        on_file: OnFile | None = ...,
+        prune: bool = ...,
+        ignore: bool = ...,
+        dry_run: bool,
+        deadline: float | None = ...,
+    ) -> IngestReport | DryRunReport: ...
 
     def ingest(
         self,
@@ -402,6 +420,8 @@ class Thoth(Client):
         on_progress: OnProgress | None = None,
         *,
         on_file: OnFile | None = None,
+        prune: bool = False,
+        ignore: bool = True,
         dry_run: bool = False,
         deadline: float | None = None,
     ) -> IngestReport | DryRunReport:
@@ -410,13 +430,19 @@ class Thoth(Client):
         The ``source`` of a file is its absolute path, so that it is the same file from whatever
         folder it is named. Files that fail are named in the report, and the others are done.
         ``on_progress`` is called in this thread, and so is ``on_file``, once for each file, as soon
-        as it is certain what became of it. With ``dry_run`` nothing is embedded or written: the
-        report says what would be, and what it would cost.
+        as it is certain what became of it. A file that was moved within ``paths`` keeps its
+        vectors. With ``prune`` the documents below ``paths`` go whose files are gone, or ignored
+        now; without ``ignore`` no ``.gitignore`` or ``.thothignore`` counts. With ``dry_run``
+        nothing is embedded or written: the report says what would be, and what it would cost.
         """
         end = checked_deadline(deadline)
         if dry_run:
-            return self._dry_run(collection, on_progress, on_file).dry_files(paths, end)
-        return self._ingest(collection, on_progress, on_file).files(paths, end)
+            return self._dry_run(
+                collection, on_progress, on_file, prune=prune, ignore=ignore
+            ).dry_files(paths, end)
+        return self._ingest(collection, on_progress, on_file, prune=prune, ignore=ignore).files(
+            paths, end
+        )
 
     @overload
     def ingest_text(

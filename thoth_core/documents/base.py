@@ -38,6 +38,7 @@ _NOT_FORMATS = frozenset(
         "docx_text",
         "extra",
         "html_text",
+        "ignore_files",
         "json_text",
     }
 )

@@ -37,6 +37,10 @@ _MAGIC = (
     (b"age-encryption.org/", "encrypted with age"),
     (b"Salted__", "encrypted with openssl"),
 )
+#: Those of them that nobody means to be read.
+_NO_DOCUMENT = frozenset(
+    magic for magic, what in _MAGIC if what.endswith("image") or "compressed" in what
+) | {b"PK\x03\x04", b"\x7fELF"}
 #: Control characters that no text has, in ASCII and in Latin-1.
 _CONTROLS = bytes(set(range(0x20)) - set(b"\t\n\v\f\r\b\x1b")) + b"\x7f"
 _LATIN_CONTROLS = b"\x81\x8d\x8f\x90\x9d"
@@ -52,6 +56,16 @@ def decode(data: bytes) -> str:
     """The text in ``data`` with line ends ``\\n``. :class:`InvalidInput`, whose ``reason`` says
     what it is, if it is no text."""
     return decode_noted(data)[0]
+
+
+def is_binary(data: bytes, reason: str) -> bool:
+    """Whether a reader refused ``data`` for ``reason`` because it is none of the things that people
+    write (a picture, a program, an archive), whatever its name says."""
+    try:
+        _decode(data)
+    except InvalidInput as refusal:
+        return bool(refusal.details["binary"]) and refusal.details["reason"] == reason
+    return False
 
 
 def decode_noted(data: bytes) -> tuple[str, str]:
@@ -71,21 +85,21 @@ def _decode(data: bytes) -> tuple[str, str]:
                 raise _refusal(f"its mark says {encoding}, byte {place} does not fit") from problem
     for magic, what in _MAGIC:
         if data.startswith(magic):
-            raise _refusal(f"it is {what}")
+            raise _refusal(f"it is {what}", binary=magic in _NO_DOCUMENT)
     zero = data.find(0)
     if zero >= 0:
         text = _unmarked_utf16(data)
         if text is None:
-            raise _refusal(f"it is binary: a zero byte at {zero}")
+            raise _refusal(f"it is binary: a zero byte at {zero}", binary=True)
         return text, ""
     if _too_many(data, _CONTROLS):
-        raise _refusal("it is binary: it is full of control characters")
+        raise _refusal("it is binary: it is full of control characters", binary=True)
     try:
         return data.decode(), ""
     except UnicodeDecodeError as problem:
         if _too_many(data, _CONTROLS + _LATIN_CONTROLS):
             reason = f"it is binary: byte {problem.start} is no UTF-8, and it is no Latin-1 either"
-            raise _refusal(reason) from problem
+            raise _refusal(reason, binary=True) from problem
     try:
         return data.decode("cp1252"), _GUESS.format("Windows-1252")
     except UnicodeDecodeError:
@@ -95,7 +109,7 @@ def _decode(data: bytes) -> tuple[str, str]:
 def _no_zero(text: str) -> str:
     place = text.find("\0")
     if place >= 0:
-        raise _refusal(f"it is binary: a zero character at {place}")
+        raise _refusal(f"it is binary: a zero character at {place}", binary=True)
     return text
 
 
@@ -124,5 +138,5 @@ def _too_many(data: bytes, controls: bytes) -> bool:
     return len(data) - len(data.translate(None, controls)) > len(data) * _CONTROL_SHARE
 
 
-def _refusal(reason: str) -> InvalidInput:
-    return InvalidInput("the file is no text", cause=reason, reason=reason)
+def _refusal(reason: str, *, binary: bool = False) -> InvalidInput:
+    return InvalidInput("the file is no text", cause=reason, reason=reason, binary=binary)
