@@ -30,7 +30,9 @@ test: compiled
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # The pages as a site in docs/_build: any warning, as of a link that leads nowhere, is an error.
+# The parts that are made from the code: python -m docs.generate.
 docs: install
+	$(BIN)/python -m docs.generate --check
 	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.examples import examples
 from cli.harmless import harmless, one_line
 from cli.narrow_options import narrow_options
 from cli.options import Options, collection_option, common, parse_filter
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from thoth_core import Answer
 
 
+@examples(
+    ('thoth ask "what happens to a late frame?"', "an answer, and the passages that it cites"),
+    (
+        'thoth ask "what happens to a late frame?" -k 8 --show-passages',
+        "also what the model was given",
+    ),
+    (
+        'echo "what is an epoch?" | thoth ask - --json',
+        "the question from standard input, for a program",
+    ),
+    exits={
+        4: "neither service nor chat server is reachable, or one of them",
+        5: "a key or a quota that is refused",
+    },
+)
 @click.command()
 @click.argument("question")
 @click.option("-k", "--k", type=click.IntRange(min=1), help="Passages; default RAG_RETRIEVAL_K.")

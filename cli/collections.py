@@ -7,10 +7,15 @@ import click
 from cli.completion import complete_collections
 from cli.confirm import confirm
 from cli.cost import say_cost
+from cli.examples import examples
 from cli.options import Options, common
 from cli.output import Progress
 
 
+@examples(
+    ("thoth collections", "all of them"),
+    ("thoth collections create notes", "an empty one"),
+)
 @click.group(invoke_without_command=True)
 @common
 @click.pass_context
@@ -20,6 +25,10 @@ def collections(ctx: click.Context) -> None:
         ctx.invoke(list_)
 
 
+@examples(
+    ("thoth collections list", "name, chunks, model, dimension"),
+    ("thoth collections list --json", "for a program"),
+)
 @collections.command("list")
 @common
 @click.pass_obj
@@ -41,6 +50,9 @@ def list_(options: Options) -> None:
         output.note("there is no collection yet; thoth ingest makes one")
 
 
+@examples(
+    ("thoth collections create notes", "not an error if it is there"),
+)
 @collections.command()
 @click.argument("name")
 @common
@@ -55,6 +67,10 @@ def create(options: Options, name: str) -> None:
         options.output.line(f"{name}: {'created' if created else 'was there already'}")
 
 
+@examples(
+    ("thoth collections rename notes notes-of-2026", "notes is free then"),
+    exits={1: "there is no such collection, or one that has the new name"},
+)
 @collections.command()
 @click.argument("name", shell_complete=complete_collections)
 @click.argument("to")
@@ -70,6 +86,10 @@ def rename(options: Options, name: str, to: str) -> None:
         options.output.line(f"{name}: renamed to {to}")
 
 
+@examples(
+    ("thoth collections reembed notes --model all-MiniLM-L6-v2", "with this model from now on"),
+    ("thoth collections reembed notes --abort --yes", "give up a run that was interrupted"),
+)
 @collections.command()
 @click.argument("name", shell_complete=complete_collections)
 @click.option("--model", metavar="MODEL", help="The model that is to embed it.")
@@ -121,6 +141,11 @@ def reembed(options: Options, name: str, model: str | None, abort: bool, yes: bo
         output.note(f"RAG_EMBEDDING_MODEL is {usual} still: set it to {asked}")
 
 
+@examples(
+    ("thoth collections delete notes", "asks first, on a terminal"),
+    ("thoth collections delete notes --yes", "does not ask, as in a script"),
+    exits={2: "not on a terminal, and without --yes"},
+)
 @collections.command()
 @click.argument("name", shell_complete=complete_collections)
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY, from_dict
 
 
+@examples(
+    ("thoth compact", "after many deletes"),
+    exits={1: "neither ledger nor index could be compacted", 3: "one of the two could not"},
+)
 @click.command()
 @common
 @click.pass_obj

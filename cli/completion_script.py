@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 
 
+@examples(
+    ("thoth completion bash", "look at it"),
+    (
+        "thoth completion fish > thoth.fish",
+        "into a file, which belongs into ~/.config/fish/completions",
+    ),
+)
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @common

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.completion import complete_settings
+from cli.examples import examples
 from cli.options import Options, common
 from thoth_core.errors import SettingsError
 
@@ -20,19 +21,20 @@ _project = click.option(
 )
 
 
-@click.group(
-    epilog="""\b
-Examples:
-  thoth config path
-  thoth config set RAG_RETRIEVAL_K 8
-  thoth config set RAG_COLLECTION_NAME papers --project
-  thoth config edit"""
+@examples(
+    ("thoth config show", "every setting, its value, and where that comes from"),
+    ("thoth config set RAG_RETRIEVAL_K 8", "for you, in whatever folder you are"),
 )
+@click.group()
 @common
 def config() -> None:
     """Show the settings and where they come from, and change them."""
 
 
+@examples(
+    ("thoth config show", "every setting, its value, and where that comes from"),
+    ("thoth config show --json", "for a program"),
+)
 @config.command()
 @common
 @click.pass_obj
@@ -65,6 +67,9 @@ def show(options: Options) -> None:
         output.line(f"nothing reads {name}: {why}")
 
 
+@examples(
+    ("thoth config path", "which files are read, and which are not there"),
+)
 @config.command()
 @common
 @click.pass_obj
@@ -89,6 +94,11 @@ def path(options: Options) -> None:
     output.note(f"thoth config set writes {files['user']}; with --project {files['project']}")
 
 
+@examples(
+    ("thoth config set RAG_RETRIEVAL_K 8", "for you, in whatever folder you are"),
+    ("thoth config set RAG_COLLECTION_NAME papers --project", "in the current folder"),
+    exits={2: "there is no such setting, or it cannot have this value"},
+)
 @config.command("set")
 @click.argument("name", shell_complete=complete_settings)
 @click.argument("value")
@@ -128,6 +138,10 @@ def set_(options: Options, name: str, value: str, project: bool, plain_key: bool
         output.note(_RESTART)
 
 
+@examples(
+    ("thoth config edit", "in $EDITOR; what cannot be used is not kept"),
+    ("thoth config edit --project", "the file of the current folder"),
+)
 @config.command()
 @_project
 @common

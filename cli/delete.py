@@ -5,9 +5,15 @@ from __future__ import annotations
 import click
 
 from cli.confirm import confirm
+from cli.examples import examples
 from cli.options import Options, collection_option, common, parse_filter
 
 
+@examples(
+    ('thoth delete --where \'{"source": "/home/me/old.md"}\' --yes', "the chunks of a file"),
+    ("thoth delete --collection notes --id a1 --id a2", "two chunks; asks first, on a terminal"),
+    exits={2: "not on a terminal, and without --yes"},
+)
 @click.command()
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A chunk; may be given often.")
 @click.option("--where", metavar="JSON", help="Chunks whose metadata is so.")

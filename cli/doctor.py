@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 from thoth_core.errors import EXIT_FAILED, ThothError
 
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 _WIDTH = 8
 
 
-@click.command(
-    epilog="Examples:  thoth doctor  ·  thoth doctor --quick --json  ·  thoth doctor --fix  ·  "
-    "thoth doctor --deep --bundle doctor.zip"
+@examples(
+    ("thoth doctor", "everything but what takes long; a minute at most"),
+    ("thoth doctor --quick --json", "without a service in a scratch directory, for a program"),
+    ("thoth doctor --fix", "do what mends it; asks before each act"),
+    ("thoth doctor --deep --bundle doctor.zip", "a report to attach, without a text or a key"),
+    exits={1: "a check failed"},
 )
+@click.command()
 @click.option("--deep", is_flag=True, help="Read all that is stored, and load every package.")
 @click.option("--quick", is_flag=True, help="Without the service in a scratch directory.")
 @click.option("--offline", is_flag=True, help="As if there were no network.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.cost import say_cost
+from cli.examples import examples
 from cli.options import Options, common
 from thoth_core.errors import EXIT_PARTLY, InvalidInput
 
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
     from thoth_core.prices import Cost
 
 
+@examples(
+    ('thoth embed "a text" "another"', "a vector a line, as JSON"),
+    (
+        "grep . docs/ask.md | thoth embed --npy vectors.npy",
+        "each line of a file, as an array for numpy",
+    ),
+    exits={
+        3: "some texts were refused, the others are embedded",
+        5: "a key or a quota that is refused, with a model of a provider",
+    },
+)
 @click.command()
 @click.argument("texts", nargs=-1, metavar="TEXT...")
 @click.option(

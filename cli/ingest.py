@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.cost import say_cost
+from cli.examples import examples
 from cli.options import Options, collection_option, common
 from cli.output import Output
 from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY, InvalidInput
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
     from thoth_core import DryRunReport, IngestReport, Thoth
 
 
+@examples(
+    ("thoth ingest docs/", "a folder; what has not changed is skipped"),
+    (
+        "thoth ingest --collection notes docs/ask.md docs/export.md",
+        "files, into a collection of their own",
+    ),
+    ("thoth ingest --prune docs/", "also remove what is stored of files that are gone"),
+    ("thoth ingest --dry-run docs/", "what would be embedded, and what that would cost"),
+    ("date | thoth ingest -", "a text on standard input"),
+    ("thoth ingest --events docs/", "one JSON event a file as it goes on, for a program"),
+    exits={
+        1: "every file failed",
+        3: "some files failed, the others are stored; the report names them",
+    },
+)
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(

@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from cli.examples import examples
 from cli.lazy import LazyGroup
 from cli.options import collection_option, common
 from cli.run import run
@@ -48,6 +49,11 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
+@examples(
+    ("thoth ingest docs/", "read and store a folder; again after every change"),
+    ('thoth query "what happens to a late frame?"', "the nearest passages"),
+    ("thoth collections", "what there is"),
+)
 @click.group(
     cls=LazyGroup,
     lazy=COMMANDS,

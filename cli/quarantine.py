@@ -9,9 +9,16 @@ from typing import Any
 import click
 
 from cli.confirm import confirm
+from cli.examples import examples
 from cli.options import Options, common
 
+_UNSAVED = "done, but the list could not be written: the next start may find them in it again"
 
+
+@examples(
+    ("thoth quarantine", "texts that ended the process that embedded them"),
+    ("thoth quarantine clear --all --yes", "have all of them tried again"),
+)
 @click.group(invoke_without_command=True)
 @common
 @click.pass_context
@@ -25,6 +32,10 @@ def quarantine(ctx: click.Context) -> None:
         ctx.invoke(list_)
 
 
+@examples(
+    ("thoth quarantine list", "as a table"),
+    ("thoth quarantine list --json", "with the hash of each text"),
+)
 @quarantine.command("list")
 @common
 @click.pass_obj
@@ -43,6 +54,11 @@ def list_(options: Options) -> None:
         output.note("no text is in quarantine")
 
 
+@examples(
+    ("thoth quarantine clear --all --yes", "all of them"),
+    ("thoth quarantine clear 1f3a 77c0", "two, by the first characters of their keys"),
+    exits={2: "no text, or more than one, has such a key", 3: _UNSAVED},
+)
 @quarantine.command()
 @click.argument("keys", metavar="[KEY]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
@@ -61,6 +77,10 @@ def clear(options: Options, keys: tuple[str, ...], everything: bool, yes: bool) 
     return _take_out(options, None if everything else keys)
 
 
+@examples(
+    ("thoth quarantine retry 1f3a", "by the first characters of its key"),
+    exits={2: "no text, or more than one, has such a key", 3: _UNSAVED},
+)
 @quarantine.command()
 @click.argument("key")
 @common

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import passages
+from cli.examples import examples
 from cli.harmless import harmless, one_line
 from cli.narrow_options import here, narrow_options
 from cli.options import Options, collection_option, common, parse_filter
@@ -23,14 +24,24 @@ _SHOWN, _LINES = 300, 4
 _INDENT = "   "
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  thoth query "where are the keys?" -k 8
-  thoth query "limits of a batch" --source 'docs/*.md' --since 7d
-  thoth query "keys" --where '{"year": {"$gte": 2025}}'
-  thoth query "keys" --where-document '{"$contains": "table"}' --json"""
+@examples(
+    ('thoth query "what happens to a late frame?"', "the nearest passages, best first"),
+    ('thoth query "a late frame" -k 10 --json', "ten of them, for a program"),
+    (
+        "thoth query \"a late frame\" --source 'docs/*.md' --since 7d",
+        "only in these files, and stored in the last week",
+    ),
+    (
+        'thoth query "a late frame" --where \'{"title": "The protocol"}\'',
+        "only in chunks with this metadata",
+    ),
+    (
+        'thoth query "a late frame" --where-document \'{"$contains": "epoch"}\'',
+        "only in chunks with this word",
+    ),
+    exits={5: "a key or a quota that is refused, with a model of a provider"},
 )
+@click.command()
 @click.argument("text")
 @click.option("-k", type=click.IntRange(min=1), help="How many hits; default RAG_RETRIEVAL_K.")
 @narrow_options

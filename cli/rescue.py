@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 from cli.output import Output, Progress
 from thoth_core.errors import EXIT_FAILED, EXIT_PARTLY
@@ -23,6 +24,18 @@ _LEFT_OUT = (
 _TO_BE_LEFT_OUT = "rows without a vector are brought in only with --model NAME, embedded anew by it"
 
 
+@examples(
+    ("thoth rescue old/vector_db --check", "only look"),
+    ("thoth rescue old/vector_db", "bring everything in"),
+    (
+        "thoth rescue old/vector_db --collection notes --as notes-2",
+        "one collection, under another name",
+    ),
+    exits={
+        1: "with --check: it is damaged",
+        3: "some rows could not be brought in as they were",
+    },
+)
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 from thoth_core.errors import EXIT_PARTLY, InvalidInput
 
@@ -14,6 +15,13 @@ from thoth_core.errors import EXIT_PARTLY, InvalidInput
 _BESIDE = ("", "-wal", "-shm", "-journal")
 
 
+@examples(
+    (
+        "thoth salvage damaged saved.zip",
+        "damaged has ledger.sqlite3 in it; then: thoth import saved.zip",
+    ),
+    exits={3: "something could not be read"},
+)
 @click.command()
 @click.argument("ledger", type=click.Path(path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))

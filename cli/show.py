@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.examples import examples
 from cli.harmless import harmless, name
 from cli.narrow_options import here
 from cli.options import Options, collection_option, common
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
 _PLACE = frozenset({"source", "page", "page_end", "heading", "line_start", "line_end"})
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  thoth show 3f2a9c81d0b7
-  thoth show 3f2a9c81d0b7 --context 2"""
+@examples(
+    ("thoth show 3f2a9c81d0b7", "by the id that thoth query prints, or its beginning"),
+    ("thoth show 3f2a9c81d0b7 --context 2", "also two chunks before and after it in its document"),
 )
+@click.command()
 @click.argument("id")
 @click.option(
     "--context",

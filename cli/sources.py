@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.completion import complete_sources
+from cli.examples import examples
 from cli.harmless import escaped_json, name
 from cli.narrow_options import here
 from cli.options import Options, collection_option, common
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 _TOGETHER = 500
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  thoth sources
-  thoth sources 'docs/**/*.md' '*.pdf' --since 7d
-  thoth sources --limit 20 --json"""
+@examples(
+    ("thoth sources", "each document, with its chunks and when it was stored"),
+    (
+        "thoth sources 'docs/**/*.md' '*.pdf' --since 7d",
+        "those that match, stored in the last week",
+    ),
+    ("thoth sources --limit 20 --json", "for a program"),
 )
+@click.command()
 @click.argument("globs", metavar="[GLOB]...", nargs=-1, shell_complete=complete_sources)
 @click.option("--since", metavar="WHEN", help="Only documents stored since, as for thoth query.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="So many at most.")

@@ -7,12 +7,17 @@ from typing import Any
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, collection_option, common
 
 #: Unused bytes that are worth a word.
 WORTH_IT = 8 * 1024 * 1024
 
 
+@examples(
+    ("thoth stats", "chunks of each collection, and what all of it takes on the disk"),
+    ("thoth stats --collection notes --json", "one collection, for a program"),
+)
 @click.command()
 @common
 @collection_option

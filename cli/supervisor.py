@@ -7,6 +7,7 @@ import time
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 from cli.run import run
 from cli.unit import unit
@@ -18,12 +19,22 @@ STOP_SECONDS = 45.0
 ASK_SECONDS = 10.0
 
 
+@examples(
+    ("thoth-supervisor start", "a service that stays"),
+    ("thoth-supervisor status --watch", "what it does, until Ctrl-C"),
+    ("thoth-supervisor stop", "when all that is under way is done"),
+)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @common
 def supervisor() -> None:
     """The service that embeds and stores: one for each data directory."""
 
 
+@examples(
+    ("thoth-supervisor start", "in the background, until it is stopped"),
+    ("thoth-supervisor start --foreground", "in this terminal, until Ctrl-C"),
+    exits={1: "it could not be started, or one runs already"},
+)
 @supervisor.command()
 @click.option("--foreground", is_flag=True, help="Stay in this terminal; Ctrl-C stops it.")
 @click.option("--keep-damaged", is_flag=True, help="Do not delete what a damaged index leaves.")
@@ -50,6 +61,11 @@ def start(options: Options, foreground: bool, keep_damaged: bool) -> int:
     return 0
 
 
+@examples(
+    ("thoth-supervisor stop", "when all that is under way is done, 30 s at most"),
+    ("thoth-supervisor stop --fast", "at once"),
+    ("thoth-supervisor stop --if-running", "as in a script, where none may run"),
+)
 @supervisor.command()
 @click.option("--fast", is_flag=True, help="Do not finish what is under way.")
 @click.option("--if-running", is_flag=True, help="It is no error that there is none.")
@@ -73,6 +89,12 @@ def stop(options: Options, fast: bool, if_running: bool) -> None:
         options.output.line(f"the service has stopped (pid {pid})")
 
 
+@examples(
+    ("thoth-supervisor status", "what the service and its workers do"),
+    ("thoth-supervisor status --watch", "again and again, with rates, until Ctrl-C"),
+    ("thoth-supervisor status --check --json", "for a monitor"),
+    exits={1: "with --check: not everything is ready", 4: "no service runs"},
+)
 @supervisor.command()
 @click.option("--check", is_flag=True, help="Exit with 1 unless everything is ready.")
 @click.option("--watch", is_flag=True, help="Look again and again; Ctrl-C ends.")
@@ -110,6 +132,10 @@ def status(options: Options, check: bool, watch: bool, interval: float) -> int:
     return 0 if not check or is_healthy(answer) else 1
 
 
+@examples(
+    ("thoth-supervisor restart embed-bulk-1", "one worker, by its name in status"),
+    ("thoth-supervisor restart", "all of them"),
+)
 @supervisor.command()
 @click.argument("worker", required=False)
 @common
@@ -126,6 +152,11 @@ def restart(options: Options, worker: str | None) -> None:
         options.output.line(f"restarting {worker or 'all workers'}")
 
 
+@examples(
+    ("thoth-supervisor reload", "after a change of API_OPENAI_KEY in .env"),
+    ("thoth-supervisor reload --none", "take the key away"),
+    exits={2: "no key is set here"},
+)
 @supervisor.command()
 @click.option("--none", "none", is_flag=True, help="Take the key away that the service has.")
 @common
@@ -153,6 +184,11 @@ def reload(options: Options, none: bool) -> None:
         options.output.line(f"the service has {which} ({told})")
 
 
+@examples(
+    ("thoth-supervisor logs -n 200", "the last 200 lines"),
+    ("thoth-supervisor logs -f", "as they are written, until Ctrl-C"),
+    ("thoth-supervisor logs --json", "each line an object, for a program"),
+)
 @supervisor.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written; Ctrl-C ends.")
 @click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(min=0))
@@ -168,6 +204,10 @@ def logs(options: Options, follow: bool, lines: int) -> None:
         follow_logs(options.output, folder, places)
 
 
+@examples(
+    ("thoth-supervisor crashes", "the newest, a line each"),
+    ("thoth-supervisor crashes 3", "one in full, by the end of its id"),
+)
 @supervisor.command()
 @click.argument("id", required=False)
 @click.option(

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cli.completion import complete_collections
+from cli.examples import examples
 from cli.options import F, Options, common
 from cli.output import Output, Progress
 
@@ -26,6 +27,10 @@ def _collections(help: str) -> Callable[[F], F]:
     )
 
 
+@examples(
+    ("thoth export notes.zip", "all collections"),
+    ("thoth export notes.zip --collection notes", "one; may be given often"),
+)
 @click.command()
 @click.argument("file", type=_FILE)
 @_collections("Only this one; may be given often.")
@@ -58,6 +63,11 @@ def export(options: Options, file: Path, collections: tuple[str, ...]) -> None:
     options.output.line(f"{report.path}: {report.chunks} chunks, {report.bytes / 1e6:,.1f} MB")
 
 
+@examples(
+    ("thoth import notes.zip", "all collections of the file, under their names"),
+    ("thoth import notes.zip --collection notes --as notes-2", "one, under another name"),
+    exits={1: "the file is damaged, or a name is taken; nothing was stored"},
+)
 @click.command(name="import")
 @click.argument("file", type=_FILE)
 @_collections("Only this one of the file; may be given often.")

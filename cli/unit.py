@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 from thoth_core.errors import EXIT_ACCOUNT, EXIT_USAGE
 
@@ -69,6 +70,10 @@ WantedBy=default.target
 """
 
 
+@examples(
+    ("thoth-supervisor unit", "look at it, and how to install it"),
+    ("thoth-supervisor unit > thoth.service", "the unit alone"),
+)
 @click.command()
 @common
 @click.pass_obj

@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, common
 from thoth_core.errors import EXIT_FAILED
 
 
+@examples(
+    ("thoth verify", "the index against what is stored"),
+    exits={1: "something was wrong, and is being mended"},
+)
 @click.command()
 @common
 @click.pass_obj

@@ -7,7 +7,7 @@ author = "The Thoth developers"
 copyright = "The Thoth developers, Apache License 2.0"
 
 extensions = ["myst_parser"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "generate"]
 source_suffix = {".md": "markdown"}
 # The headings that a link may end in, with the names that they have on GitHub too.
 myst_heading_anchors = 4

@@ -4,20 +4,27 @@ its block builds on, or that it cannot be run, is in tests/support/doc_blocks.py
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from cli.run import run
 from tests.support.doc_blocks import Block, blocks
 from tests.support.openai_server import OpenAIServer
 from tests.support.service import BIN, RealService
+from tests.support.usage import PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -25,6 +32,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ELSEWHERE = re.compile(
     r"(make|python3 -m venv|\.venv/bin/pip|python -m (benchmarks|tests|pytest))\b"
 )
+#: Pages whose commands are all called by a shell.
+BY_SHELL = ("README", "install", "first-ten-minutes")
 pytestmark = pytest.mark.timeout(300)
 
 #: Runs a command that has no end: interrupts it when it has printed something.
@@ -35,9 +44,11 @@ with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.ST
     told.send_signal(signal.SIGINT)
     rest = told.stdout.read()
 sys.stdout.buffer.write(first + rest)
-sys.exit(0 if first and told.returncode == 130 else f"ended by itself: {told.returncode}")
+sys.exit(0 if first and told.returncode in (0, 130) else f"ended by itself: {told.returncode}")
 """
-ENDLESS = re.compile(r"^(thoth-supervisor (?:status .*--watch|logs .*-f\b)|thoth watch\b)", re.M)
+ENDLESS = re.compile(
+    r"^(thoth-supervisor (?:status .*--watch|logs .*-f\b|start .*--foreground)|thoth watch\b)", re.M
+)
 
 
 @dataclass
@@ -48,6 +59,19 @@ class Desk:
     folder: Path
     env: dict[str, str]
 
+    def run(self, commands: str) -> subprocess.CompletedProcess[str]:
+        """Those of ours without a process for each, where nothing of a shell is in them."""
+        lines = [shlex.split(line, comments=True) for line in commands.splitlines()]
+        lines = [words for words in lines if words]
+        if ENDLESS.search(commands) or not all(_is_plain(words) for words in lines):
+            return self.shell(commands)
+        with in_process(self.env, self.folder) as told:
+            for words in lines:
+                code = run(PROGRAMS[words[0]], words[0], words[1:])
+                if code:
+                    break
+        return subprocess.CompletedProcess(commands, code, told.out(), told.err())
+
     def shell(self, commands: str) -> subprocess.CompletedProcess[str]:
         commands = ENDLESS.sub(rf"{sys.executable} {self.folder}/until_it_speaks.py \1", commands)
         return subprocess.run(
@@ -55,7 +79,7 @@ class Desk:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=80,
             env=self.env,
             cwd=self.folder,
         )
@@ -65,7 +89,7 @@ class Desk:
             [sys.executable, "-W", "error", "-c", program],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=80,
             env=self.env,
             cwd=self.folder,
         )
@@ -111,10 +135,56 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def run(desk: Desk, page: Path, block: Block) -> None:
+def _is_plain(words: list[str]) -> bool:
+    return words[0] in PROGRAMS and not any(set(word) <= set("|&;<>()$") for word in words)
+
+
+@dataclass
+class Told:
+    """What a command in this process writes."""
+
+    stdout: io.TextIOWrapper
+    stderr: io.TextIOWrapper
+
+    def out(self) -> str:
+        return _text(self.stdout)
+
+    def err(self) -> str:
+        return _text(self.stderr)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
+
+
+@contextlib.contextmanager
+def in_process(env: dict[str, str], folder: Path) -> Iterator[Told]:
+    """Environment, folder and streams as a process of its own would have them."""
+    told = Told(io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    log = logging.getLogger("thoth")
+    was = log.level, log.propagate, list(log.handlers)
+    with (
+        Path(os.devnull).open() as nothing,
+        mock.patch.dict(os.environ, env, clear=True),
+        mock.patch.object(sys, "stdin", nothing),
+        mock.patch.object(sys, "stdout", told.stdout),
+        mock.patch.object(sys, "stderr", told.stderr),
+        contextlib.chdir(folder),
+    ):
+        try:
+            yield told
+        finally:
+            log.level, log.propagate, log.handlers = was
+
+
+def run_block(desk: Desk, page: Path, block: Block) -> None:
+    """As it stands there; the pages that people begin with by a shell, as they would."""
     where = f"{name(page)}:{block.line}"
+    run_it = desk.shell if page.stem in BY_SHELL else desk.run
     if block.before:
-        done = desk.shell(block.before)
+        done = desk.run(block.before)
         if done.returncode:
             pytest.fail(f"{where}, before it: {done.stdout}{done.stderr}", pytrace=False)
     if block.reason:
@@ -126,7 +196,7 @@ def run(desk: Desk, page: Path, block: Block) -> None:
         print(f"{where}: not run: it belongs to a clone, or takes minutes")
         return
     else:
-        done = desk.shell(block.shell)
+        done = run_it(block.shell)
     if done.returncode != block.exit_code:
         said = f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
         pytest.fail(f"{where}: exit code {done.returncode}: {said}", pytrace=False)
@@ -138,14 +208,18 @@ def run(desk: Desk, page: Path, block: Block) -> None:
 @pytest.mark.parametrize("page", [p for p in PAGES if "```" in p.read_text("utf-8")], ids=name)
 def test_what_the_page_says_is_run(desk: Desk, page: Path) -> None:
     for block in blocks(page.read_text("utf-8")):
-        run(desk, page, block)
+        run_block(desk, page, block)
 
 
 def test_a_command_that_fails_is_seen(desk: Desk) -> None:
     with pytest.raises(pytest.fail.Exception, match="no-such-file"):
-        run(desk, ROOT / "README.md", Block(1, "sh", "thoth ingest no-such-file\ntrue\n"))
+        run_block(desk, ROOT / "README.md", Block(1, "sh", "thoth ingest no-such-file\ntrue\n"))
     with pytest.raises(pytest.fail.Exception, match="exit code 0"):
-        run(desk, ROOT / "README.md", Block(1, "sh", "thoth stats\n", exit_code=1))
+        run_block(desk, ROOT / "README.md", Block(1, "sh", "thoth stats\n", exit_code=1))
     with pytest.raises(pytest.fail.Exception, match="'nothing like it' is not in"):
-        run(desk, ROOT / "README.md", Block(1, "sh", "thoth stats", shows=("nothing like it",)))
-    run(desk, ROOT / "README.md", Block(1, "sh", "thoth ingest DIR", replaced={"DIR": "docs"}))
+        run_block(
+            desk, ROOT / "README.md", Block(1, "sh", "thoth stats", shows=("nothing like it",))
+        )
+    run_block(
+        desk, ROOT / "README.md", Block(1, "sh", "thoth ingest DIR", replaced={"DIR": "docs"})
+    )

@@ -10,43 +10,16 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.main import thoth
-from cli.supervisor import supervisor
 from tests.support.doc_blocks import BadPage, blocks, command_lines, inline_commands
+from tests.support.usage import PROGRAMS, check_usage
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROGRAMS = {"thoth": thoth, "thoth-supervisor": supervisor}
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
-
-
-def check_usage(words: list[str], *, whole: bool) -> None:
-    """Raises what click finds wrong. Not ``whole``: arguments may be left out, as where a command
-    is only spoken of."""
-    program, *arguments = words
-    command: click.Command = PROGRAMS[program]
-    context = click.Context(command, info_name=program)
-    try:
-        while isinstance(command, click.Group):
-            context = command.make_context(program, arguments, parent=None)
-            rest = [*context._protected_args, *context.args]
-            if not rest:
-                return
-            _, found, arguments = command.resolve_command(context, rest)
-            assert found is not None
-            command = found
-        command.make_context(words[-1], arguments, parent=context)
-    except click.exceptions.Exit:
-        pass  # --help and --version
-    except click.exceptions.NoArgsIsHelpError:
-        pass
-    except click.MissingParameter:
-        if whole:
-            raise
 
 
 def check(words: list[str], *, whole: bool) -> None:
