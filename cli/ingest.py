@@ -128,11 +128,12 @@ def exit_code(report: IngestReport | DryRunReport) -> int:
     return EXIT_PARTLY if done else EXIT_FAILED
 
 
-def say(output: Output, report: IngestReport) -> None:
-    """The report, for people."""
+def say(output: Output, report: IngestReport, *, files: bool = True) -> None:
+    """The report, for people; without ``files`` only its sums."""
     from cli.ingest_words import counts, say_files, skipped
 
-    say_files(output, report)
+    if files:
+        say_files(output, report)
     output.line(f"files: {counts(report)}")
     if report.skipped:
         output.line(f"skipped: {skipped(report.skipped)}")

@@ -91,6 +91,14 @@ def one_line(source: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in source)
 
 
+def said(each: FileOutcome) -> str:
+    """``"changed: notes/a.md"``, in one line."""
+    if each.outcome == "moved":
+        return f"moved: {one_line(each.moved_from)} is now {one_line(each.source)}"
+    more = f": {each.reason or each.note}" if each.reason or each.note else ""
+    return f"{each.outcome}: {one_line(each.source)}{more}"
+
+
 def say_files(output: Output, report: IngestReport | DryRunReport) -> None:
     """What is odd, and what is wrong, on standard error."""
     from thoth_core.client.ingest_results import reason_of

@@ -16,6 +16,7 @@ from cli.run import run
 
 COMMANDS = {
     "ingest": ("cli.ingest", "ingest", "Read, chunk and store files and folders."),
+    "watch": ("cli.watch_folders", "watch", "Keep a collection in step with folders."),
     "query": ("cli.query", "query", "Find the chunks nearest to a text."),
     "ask": ("cli.ask", "ask", "Have a question answered from what is stored, with citations."),
     "show": ("cli.show", "show", "Show one chunk wholly, and its neighbours."),

@@ -68,7 +68,7 @@ class Ingest(Leaving):
     def files(self, paths: Iterable[StrPath] | StrPath, deadline: float | None) -> IngestReport:
         """Take files and folders. Raises what concerns no file in particular; its
         ``details["report"]`` says what was done before."""
-        given = _checked(paths)
+        given = checked_paths(paths)
         return self._run(lambda: self._files(given), deadline)
 
     def changes(self, changed: Iterable[tuple[str, str]], deadline: float | None) -> IngestReport:
@@ -227,7 +227,8 @@ def _unchanged(known: Any, state: str) -> bool:
     return isinstance(known, dict) and known.get("content_hash") == state
 
 
-def _checked(paths: Iterable[StrPath] | StrPath) -> list[Path]:
+def checked_paths(paths: Iterable[StrPath] | StrPath) -> list[Path]:
+    """``paths`` as a list; :class:`InvalidInput` for what is none."""
     given = [paths] if isinstance(paths, str | os.PathLike) else listed("paths", paths)
     for path in given:
         # An empty one would be the current folder, which nobody who writes "$UNSET" means.

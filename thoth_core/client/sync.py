@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from thoth_core.asking.results import Answer
     from thoth_core.client.transfer import OnChunks
+    from thoth_core.client.watching import Synced
     from thoth_core.vectors import Vectors
 
 T = TypeVar("T")
@@ -443,6 +444,26 @@ class Thoth(Client):
         return self._ingest(collection, on_progress, on_file, prune=prune, ignore=ignore).files(
             paths, end
         )
+
+    def watch(
+        self,
+        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
+        collection: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        on_file: OnFile | None = None,
+        ignore: bool = True,
+        on_event: Callable[[str], None] | None = None,
+    ) -> Iterator[Synced]:
+        """Keep the collection in step with folders: an ingest that prunes, and then one after the
+        other for what changes, each given when it is over. It ends when no more are asked for.
+        ``on_file`` is told of files that were not as they are stored; ``on_event`` in words of a
+        folder that is gone and of a service that cannot be used, which is waited for."""
+        from thoth_core.client.watching import Watching
+
+        tell = on_event or self._note
+        watching = Watching(self, paths, collection, on_progress, on_file, ignore, tell)
+        return watching.runs()
 
     @overload
     def ingest_text(
