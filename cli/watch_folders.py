@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.examples import examples
 from cli.options import Options, collection_option, common
 
 if TYPE_CHECKING:
     from thoth_core import FileOutcome
 
 
+@examples(
+    ("thoth watch docs/", "a folder, until Ctrl-C"),
+    ("thoth watch --events docs/ old/", "two folders, one JSON event a file, for a program"),
+)
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="FOLDER...")
 @click.option("--no-ignore", is_flag=True, help="Heed no .gitignore and no .thothignore.")
@@ -24,10 +29,6 @@ def watch(options: Options, paths: tuple[str, ...], no_ignore: bool, events: boo
 
     First everything is ingested as by thoth ingest --prune; then what is written, changed, renamed
     or deleted is taken a moment later, by the same rules. With --json there is one document a run.
-
-    \b
-    thoth watch notes/ docs/
-    thoth watch --events ~/notes | jq -r .source
     """
     from cli.ingest import say
     from cli.ingest_words import Telling, said
