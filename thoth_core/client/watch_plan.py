@@ -50,7 +50,7 @@ def batch(paths: Iterable[str], roots: Sequence[str], own: Sequence[str]) -> Bat
 
 def pause(failures: int) -> float:
     """Seconds until the next try after so many that failed."""
-    return min(LATE, SOON * 2 ** (failures - 1))
+    return min(LATE, SOON * (1 << min(failures - 1, 10)))
 
 
 def _root(path: str, roots: Sequence[str]) -> str | None:
