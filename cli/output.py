@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from cli.harmless import escaped_json, harmless
+from cli.harmless import escaped_json, harmless, one_line
 from thoth_core.errors import StorageError, ThothError
 
 SCHEMA_VERSION = 1
@@ -184,7 +184,7 @@ class Progress:
         if self._terminal:
             filled = int(_BAR * _share(done, total, share))
             bar = "#" * filled + "." * (_BAR - filled)
-            self._draw(f"\r\x1b[K[{bar}] {text}"[:200])
+            self._draw(f"\r\x1b[K[{bar}] {one_line(text)}"[:200])
             self._drawn = True
         else:
             self._output.note(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -108,3 +109,16 @@ def test_status_tells_of_texts_in_quarantine_when_there_are_some() -> None:
     assert status_lines({"state": "ready", "quarantined": 0})[1:] == []
     [line] = status_lines({"state": "ready", "quarantined": 2})[1:]
     assert line == "quarantine: 2 texts, see thoth quarantine"
+
+
+def test_nothing_that_is_said_can_write_escape_sequences() -> None:
+    evil = "a\x1b[31mb\x9b2Jc\r\u202ed"
+    out, err = io.StringIO(), io.StringIO()
+    output = Output(out=out, err=err)
+    output.line(evil)
+    output.note(evil)
+    output.document({"name": evil})
+    output.error(StorageError(evil, cause=evil, fix=evil))
+    for said in (out.getvalue(), err.getvalue()):
+        assert not set(said) & set("\x1b\x9b\r\u202e")
+    assert json.loads(out.getvalue().splitlines()[-1])["name"] == evil

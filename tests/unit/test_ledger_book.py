@@ -12,6 +12,7 @@ from store_worker import ledger_chunks, ledger_collections, ledger_queries
 from store_worker.ledger import OUTCOME_SECONDS, Ledger
 from store_worker.ledger_chunks import Row, Wanted
 from store_worker.ledger_schema import MIGRATIONS, migrate
+from store_worker.ledger_sources import Narrow, sources_after
 from thoth_core.errors import (
     CollectionNotFound,
     InvalidInput,
@@ -160,6 +161,24 @@ def test_a_migration_that_fails_leaves_the_older_version_whole(ledger):
     assert "extra" not in names
     migrate(ledger.db, (*MIGRATIONS, "CREATE TABLE extra (x);"))
     assert ledger.db.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS) + 1
+
+
+def test_documents_of_before_their_time_was_noted_have_none(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    db = sqlite3.connect(path, isolation_level=None)
+    migrate(db, MIGRATIONS[:3])
+    db.execute("INSERT INTO collections (id, name, number) VALUES (1, 'notes', 1)")
+    db.execute(
+        "INSERT INTO documents (collection, source, content_hash, chunks, number)"
+        " VALUES (1, '/a.md', 'h', 0, 1)"
+    )
+    db.close()
+    ledger = Ledger.open(path, "first")
+    every, since = Narrow(None, None), Narrow(None, 0.0)
+    [found], after = sources_after(ledger, 1, every, "", 10, 10)
+    assert (found.source, found.stored, after) == ("/a.md", None, None)
+    assert sources_after(ledger, 1, since, "", 10, 10) == ([], None)
+    ledger.close()
 
 
 def test_the_changes_that_the_index_has_on_disk_are_forgotten_and_the_count_goes_on(ledger):
