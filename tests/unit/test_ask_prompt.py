@@ -194,6 +194,8 @@ def test_hits_without_a_text_are_no_passages() -> None:
         ({"line_start": 12, "heading": "T > P"}, "a.md", "a.md:12 — T > P"),
         ({"line_start": 12, "title": "T"}, "a.txt", "a.txt:12 — T"),
         ({"line_start": 12, "page": 3}, "a.pdf", "a.pdf, page 3"),
+        ({"page": 3, "page_end": 3}, "a.pdf", "a.pdf, page 3"),
+        ({"page": 3, "page_end": 5}, "a.pdf", "a.pdf, pages 3-5"),
         ({"line_start": "x", "heading": 7}, "", "id0"),
         ({"line_start": True}, "a.txt", "a.txt"),
     ],

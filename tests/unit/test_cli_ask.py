@@ -87,6 +87,7 @@ def test_the_documented_json(thoth: Any) -> None:
         "start": None,
         "end": None,
         "page": None,
+        "page_end": None,
         "heading": "H",
         "quote": "Quoted \x1b[31mtext.",
         "score": 0.75,

@@ -98,6 +98,7 @@ def passage_of(n: int, hit: Hit) -> Citation:
         start=whole("start"),
         end=whole("end"),
         page=whole("page"),
+        page_end=whole("page_end"),
         heading=heading if isinstance(heading, str) and heading else None,
         quote=hit.text or "",
         score=hit.score,
@@ -221,8 +222,8 @@ def _prompt(
 
 def _block(n: int, passage: Citation, mark: str) -> str:
     facts = [f"from {_name(PurePath(passage.source).name)}"] if passage.source else []
-    if passage.page is not None:
-        facts.append(f"page {passage.page}")
+    if passage.pages:
+        facts.append(passage.pages)
     if passage.heading:
         facts.append(f"under {_name(passage.heading)}")
     head = f"({', '.join(facts)})\n" if facts else ""

@@ -13,8 +13,8 @@ NOT_HERE = "not in this collection"
 class Citation:
     """One passage, as it is numbered in the prompt and cited in the answer: ``[n]``.
 
-    ``line`` to ``line_end`` count from 1; they, ``start`` and ``end`` (characters of the
-    document's text), ``page`` and ``heading`` are None where the chunk does not know them.
+    ``line`` to ``line_end`` and ``page`` to ``page_end`` count from 1; they, ``start`` and ``end``
+    (characters of the document's text) and ``heading`` are None where the chunk does not know them.
     ``quote`` is the passage's text, as far as the model was given it, and ``score`` its cosine
     similarity to the question."""
 
@@ -26,16 +26,26 @@ class Citation:
     start: int | None
     end: int | None
     page: int | None
+    page_end: int | None
     heading: str | None
     quote: str
     score: float
+
+    @property
+    def pages(self) -> str:
+        """``"page 3"``, ``"pages 3-4"``, or nothing."""
+        if self.page is None:
+            return ""
+        if self.page_end is None or self.page_end <= self.page:
+            return f"page {self.page}"
+        return f"pages {self.page}-{self.page_end}"
 
     @property
     def place(self) -> str:
         """``"docs/a.md:12 — Title > Part"``, as far as known."""
         place = self.source or self.id
         if self.page is not None:
-            place += f", page {self.page}"
+            place += f", {self.pages}"
         elif self.line is not None and self.source:
             place += f":{self.line}"
         return f"{place} — {self.heading}" if self.heading else place

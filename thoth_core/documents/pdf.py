@@ -26,6 +26,8 @@ _OUTLINE = 5_000
 _DAMAGED, _PASSWORD = 3, 4
 #: What PDFium gives for a hyphen at the end of a line, together with the line end.
 _PARTED = re.compile(r"(\w*)\ufffe(\w*)")
+#: What libraries write where nobody gave a title.
+_NO_TITLES = frozenset({"untitled", "(anonymous)", "unknown", "none"})
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LIGATURES = str.maketrans(
     {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
@@ -48,7 +50,8 @@ def read(data: bytes) -> Content:
         place += len(page) + 2
     found = tuple(_headings(outline, pages, starts))
     layout = Layout(headings=found, pages=tuple(starts), lines=())
-    return Content("\n\n".join(pages), layout, title=whole(title), note=_note(pages, bad))
+    title = "" if title.lower() in _NO_TITLES else whole(title)
+    return Content("\n\n".join(pages), layout, title=title, note=_note(pages, bad))
 
 
 def _opened(data: bytes) -> PdfDocument:
