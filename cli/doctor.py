@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -77,6 +78,10 @@ def doctor(
     if fix and not yes and not sys.stdin.isatty():
         raise click.UsageError("--fix asks before each act, and there is no terminal: add --yes")
     checks = _chosen(CHECKS, only, quick)
+    # What ends this ends the scratch service too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
     context, broken = _context(options, deep=deep, offline=offline, openai=openai)
     if broken is not None:
         checks = [check for check in checks if check.bare and check.name != "settings"]
@@ -103,6 +108,11 @@ def doctor(
     else:
         output.line(_summary(results))
     return EXIT_FAILED if state == FAILED else 0
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    del frame
+    raise SystemExit(128 + number)
 
 
 def _chosen(checks: Sequence[Check], only: tuple[str, ...], quick: bool) -> list[Check]:

@@ -3,10 +3,12 @@ command which it names mends it. Each test runs that command in a shell, as a pe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -116,7 +118,7 @@ def test_a_running_service_is_asked_and_left_alone(service: RealService) -> None
     assert found["locks"]["details"]["held"]["data"] == before["pid"]
     assert len(found["openmp"]["details"]["processes"]) == 5
     assert [w["pid"] for w in service.status()["workers"]] == [w["pid"] for w in before["workers"]]
-    deep = examine(service, "--deep", "--only=service", "--only=index", "--only=ledger", code=0)
+    deep = examine(service, "--deep", "--only=index", "--only=ledger", code=0)
     assert deep["index"]["seen"].startswith("1 chunks compared, 1 of 1 sampled vectors found")
     assert "all pages and indexes in order" in deep["ledger"]["seen"]
     killed = before["workers"][1]["pid"]
@@ -138,27 +140,23 @@ def test_no_model(make_service: Make) -> None:
     assert "all-MiniLM-L6-v2 in " in told
 
 
-@pytest.mark.parametrize("damage", ["chroma.sqlite3 truncated", "a row that is gone"])
-def test_a_damaged_index(filled: RealService, damage: str) -> None:
+def test_a_damaged_index(filled: RealService) -> None:
     chroma = filled.root / "db" / "thoth" / "chroma"
     well = examine(filled, "--only", "index", code=0)["index"]
     assert well["details"]["rows"] == 50
-    if damage in DAMAGES:
-        DAMAGES[damage](chroma)
-    else:
-        import sqlite3
-
-        with sqlite3.connect(chroma / "chroma.sqlite3") as db:
-            db.execute("DELETE FROM embeddings WHERE id = (SELECT min(id) FROM embeddings)")
-        db.close()
+    with contextlib.closing(sqlite3.connect(chroma / "chroma.sqlite3")) as db, db:
+        db.execute("DELETE FROM embeddings WHERE id = (SELECT min(id) FROM embeddings)")
     found = examine(filled, "--only", "index", code=1)["index"]
-    assert found["status"] == "failed"
-    told = mended(filled, found["fix"], "--only", "service", "--only", "index")
-    assert "damaged: " in told or damage == "a row that is gone"
+    assert found["seen"].startswith("1 of 50 chunks are not in the index as they are in the ledger")
+    DAMAGES["chroma.sqlite3 truncated"](chroma)
+    found = examine(filled, "--only", "index", code=1)["index"]
+    assert found["seen"].startswith("the index is damaged: chroma.sqlite3")
+    told = mended(filled, found["fix"], "--only", "index")
+    assert "damaged: " in told
     # It is made anew, and looked at, in a moment.
     wait_for(lambda: filled.status()["store"]["index_state"] == "healthy", 30, "it is well")
-    told = examine(filled, "--only", "service", "--only", "index", code=0)["index"]["seen"]
-    assert told.startswith("healthy, generation ") and told.endswith(", 50 chunks")
+    seen = examine(filled, "--only", "index", code=0)["index"]["seen"]
+    assert seen.startswith("healthy, generation 2") and seen.endswith(", 50 chunks")
 
 
 def test_a_second_owner(filled: RealService) -> None:
@@ -199,7 +197,7 @@ def test_two_openmp_runtimes(make_service: Make, tmp_path: Path) -> None:
         shutil.copyfile(original, each)
     preload = {"LD_PRELOAD": " ".join(map(str, copies)), "THOTH_ENV_PASS": "LD_PRELOAD"}
     service = make_service(**preload).start()
-    checks = ["--only=caller", "--only=service", "--only=openmp"]
+    checks = ["--only=caller", "--only=openmp"]
     found = examine(service, *checks, code=1)
     assert found["openmp"]["status"] == "failed"
     assert str(copies[0]) in found["openmp"]["seen"] and str(copies[1]) in found["openmp"]["seen"]
@@ -290,6 +288,16 @@ def test_a_lock_that_a_stranger_holds(filled: RealService) -> None:
         other.communicate()
 
 
+def test_a_service_that_is_not_to_be_reached_from_here(filled: RealService) -> None:
+    filled.start()
+    elsewhere = {"THOTH_RUNTIME_DIR": str(filled.root / "other")}
+    checks = ["--only=service", "--only=locks", "--only=leftovers", "--only=index"]
+    found = examine(filled, *checks, code=1, **elsewhere)
+    assert [each["status"] for each in found.values()] == ["ok", "failed", "ok", "skipped"]
+    told = mended(filled, found["locks"]["fix"], *checks, **elsewhere)
+    assert "ok      index: healthy" in told
+
+
 def test_a_damaged_ledger(filled: RealService) -> None:
     path = filled.root / "db" / "thoth" / "ledger.sqlite3"
     os.truncate(path, path.stat().st_size - 8192)
@@ -313,8 +321,17 @@ def test_settings_that_cannot_be_used_leave_the_other_checks(make_service: Make)
     assert told.startswith("ok      settings")
 
 
-@pytest.mark.parametrize("when", ["at once", "when its service listens"])
-def test_ctrl_c_leaves_nothing(make_service: Make, when: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "when", "code"),
+    [
+        (signal.SIGINT, "at once", 130),
+        (signal.SIGINT, "when its service listens", 130),
+        (signal.SIGTERM, "when its service listens", 143),
+    ],
+)
+def test_what_ends_it_leaves_nothing(
+    make_service: Make, number: signal.Signals, when: str, code: int
+) -> None:
     service = make_service()
     service.env["TMPDIR"] = str(service.root)
     doctor = service.popen("thoth", "doctor", "--only", "round-trip")
@@ -324,9 +341,9 @@ def test_ctrl_c_leaves_nothing(make_service: Make, when: str) -> None:
     assert list(service.root.glob(f"{PREFIX}*"))
     if when != "at once":
         wait_for(lambda: [*service.root.glob(f"{PREFIX}*/run/*/control")], 30, "it listens")
-    doctor.send_signal(signal.SIGINT)
+    doctor.send_signal(number)
     _, rest = doctor.communicate(timeout=60)
-    assert doctor.returncode == 130, rest
+    assert doctor.returncode == code, rest
     assert not list(service.root.glob(f"{PREFIX}*"))
     assert not processes_with(str(service.root))
 

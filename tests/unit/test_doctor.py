@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def doubles(*kinds: str, apart: bool, seconds: float) -> list[Check]:
     room = "tests.support.doctor_checks"
-    return [Check(kind, f"{room}.{kind}", "", seconds, apart=apart) for kind in kinds]
+    return [Check(kind, f"{room}.{kind}", "", seconds, apart=apart, bare=True) for kind in kinds]
 
 
 def examined(*checks: Check, tmp_path: Path) -> list[Result]:
@@ -105,9 +105,10 @@ def test_a_package_that_crashes_when_it_is_loaded(
 ) -> None:
     (tmp_path / "aborts.py").write_text("import os; os.abort()")
     (tmp_path / "lacks.py").write_text("import not_to_be_had")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    environ = {"PYTHONPATH": str(tmp_path)}
     monkeypatch.setattr(packages, "NATIVE", {"good": "json", "aborts": "aborts", "lacks": "lacks"})
-    found = packages._crashed(["good", "aborts", "lacks"])
+    assert packages.crashes(["good"], environ) == {}
+    found = packages.crashes(["good", "aborts", "lacks"], environ)
     assert found["aborts"] == "loading it ended the process by SIGABRT"
     assert "not_to_be_had" in found["lacks"] and "good" not in found
 

@@ -43,7 +43,7 @@ CHECKS: tuple[Check, ...] = (
     _check("python", "Python, SQLite and the system", bare=True),
     _check(
         "packages",
-        "packages and their versions, against what Thoth needs; with --deep, whether they load",
+        "packages, their versions and whether they load; with --deep, also those of the workers",
         deep_seconds=300.0,
         bare=True,
     ),
@@ -83,3 +83,6 @@ CHECKS: tuple[Check, ...] = (
 )
 
 NAMES = tuple(check.name for check in CHECKS)
+BY_NAME = {check.name: check for check in CHECKS}
+#: The one whose finding others go by.
+SERVICE = "service"

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from thoth_core.doctor.context import Context
-from thoth_core.doctor.registry import Check
+from thoth_core.doctor.registry import BY_NAME, SERVICE, Check
 from thoth_core.doctor.result import Result, failed
 from thoth_core.errors import ThothError
 
@@ -31,6 +31,9 @@ _BUG = "thoth doctor --only {} -vv"
 def run_checks(checks: Sequence[Check], context: Context) -> Iterator[Result]:
     """The results, each as soon as it is there. Whoever ends this early, or by Ctrl-C, still
     closes ``context.closing``."""
+    if not any(check.name == SERVICE for check in checks) and not all(c.bare for c in checks):
+        # Others go by what the running service says.
+        _run(BY_NAME[SERVICE], context)
     for check in checks:
         began = time.monotonic()
         found = _run(check, context)

@@ -13,6 +13,7 @@ from thoth_core.doctor.checks.ledger import NAME
 from thoth_core.doctor.checks.ledger import opened as opened_ledger
 from thoth_core.doctor.context import Context
 from thoth_core.doctor.result import Result, failed, ok, skipped, warn
+from thoth_core.locks import holder
 
 #: Metadata of a Chroma collection that says which collection of which ledger it is the index of.
 _LEDGER, _OWNER = "thoth_ledger", "thoth_collection"
@@ -29,6 +30,9 @@ def check(context: Context) -> Result:
     chroma = data / "chroma"
     if not chroma.is_dir():
         return ok(f"there is none yet: {chroma}")
+    if (pid := holder(data / "lock")) is not None:
+        # What is being written is not yet as it will be.
+        return skipped(f"process {pid} has it, and no service answers")
     # SQLite may take its time with --deep.
     found = [str(each) for each in look(chroma, seconds=1e9 if context.deep else 10.0)]
     if found:

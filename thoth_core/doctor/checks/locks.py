@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
 from thoth_core.client.locate import control_path, listening, lock_path, wait_for_end
 from thoth_core.doctor.context import Context
-from thoth_core.doctor.processes import living
+from thoth_core.doctor.processes import environ_of, living
 from thoth_core.doctor.result import Result, failed, ok
 from thoth_core.locks import holder
 
@@ -20,13 +25,15 @@ def check(context: Context) -> Result:
         "store": settings.data_dir / "lock-store",
         "index": settings.data_dir / "lock-index",
     }
-    held = {name: pid for name, path in files.items() if (pid := holder(path)) is not None}
+    held = _holders(files)
     answering = context.status["pid"] if context.status is not None else None
-    if held and answering is None:
-        # It may be about to end, as the index process is after a SIGKILL of the service.
+    if held and answering is None and not listening(control_path(settings)):
+        # It may be about to end, as the index process is after a SIGKILL of the service, or about
+        # to listen.
+        end = time.monotonic() + ENDING
         for pid in held.values():
-            wait_for_end(pid, ENDING)
-        held = {name: pid for name, path in files.items() if (pid := holder(path)) is not None}
+            wait_for_end(pid, max(0.0, end - time.monotonic()))
+        held = _holders(files)
     processes = living()
     shown = ", ".join(f"{name}: {processes.get(pid, pid)}" for name, pid in held.items())
     seen = shown or "all locks are free"
@@ -36,11 +43,14 @@ def check(context: Context) -> Result:
         return ok(f"{seen}; the service is starting, or does not answer", held=held)
     pid = next(iter({held.get("data"), *held.values()} - {None}))
     if "data" in held and "sockets" not in held:
+        known = environ_of(held["data"]).get("THOTH_RUNTIME_DIR", "")
         return failed(
             seen,
             f"process {held['data']} has the data directory and is not to be reached from here: "
             f"it was started with another THOTH_RUNTIME_DIR than {settings.runtime_dir}",
-            fix=f"set THOTH_RUNTIME_DIR as it was then; or: kill {held['data']}",
+            fix=f"export THOTH_RUNTIME_DIR={shlex.quote(known)}"
+            if known
+            else f"kill {held['data']}; thoth-supervisor start",
             held=held,
         )
     return failed(
@@ -51,3 +61,7 @@ def check(context: Context) -> Result:
         acts=[("kill", "-9", str(pid))] if pid else [],
         held=held,
     )
+
+
+def _holders(files: Mapping[str, Path]) -> dict[str, int]:
+    return {name: pid for name, path in files.items() if (pid := holder(path)) is not None}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from thoth_core.doctor.context import Context
 from thoth_core.doctor.requirements import Requirement, parse, satisfies
 from thoth_core.doctor.result import Result, failed, ok, warn
+from thoth_core.supervisor.environment import child_environment
 
 OURS = "thoth-core"
 #: Extras that a running service needs, and those that it is better with.
@@ -64,7 +66,13 @@ def check(context: Context) -> Result:
             acts=[("pip", "install", f"{OURS}[{SERVICE}]")],
             versions=installed,
         )
-    crashed = _crashed([name for name in NATIVE if installed.get(name)]) if context.deep else {}
+    own = [each.name for each in base if each.name in NATIVE]
+    crashed = crashes(own, context.environ)
+    if context.deep and not crashed:
+        # As a worker would have them.
+        environ = child_environment(context.environ, also=context.settings.env_pass)
+        rest = [name for name in NATIVE if installed.get(name) and name not in own]
+        crashed = crashes(rest, environ, together=False)
     if crashed:
         return failed(
             f"{', '.join(crashed)} cannot be loaded",
@@ -94,21 +102,32 @@ def _said(wanted: Requirement, version: str | None) -> str:
     return f"{wanted} is needed, {f'{version} is installed' if version else 'there is none'}"
 
 
-def _crashed(names: list[str]) -> dict[str, str]:
-    """What does not load, each tried in a process of its own, and why."""
-    found = {}
-    for name in names:
-        code = f"import os, {NATIVE[name]}; os._exit(0)"
-        try:
-            done = subprocess.run(
-                [sys.executable, "-P", "-c", code], capture_output=True, timeout=LOADING
-            )
-        except subprocess.TimeoutExpired:
-            found[name] = f"it was not loaded after {LOADING:.0f} s"
-            continue
-        if done.returncode < 0:
-            found[name] = f"loading it ended the process by {signal.Signals(-done.returncode).name}"
-        elif done.returncode:
-            lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            found[name] = lines[-1][:300] if lines else f"exit code {done.returncode}"
-    return found
+def crashes(
+    names: Sequence[str], environ: Mapping[str, str], *, together: bool = True
+) -> dict[str, str]:
+    """What does not load, and why: each is tried in a process of its own, but for those that are
+    small, which all load in one if they are well."""
+    if together and not _load([NATIVE[name] for name in names], environ):
+        return {}
+    tried = {name: _load([NATIVE[name]], environ) for name in names}
+    return {name: why for name, why in tried.items() if why}
+
+
+def _load(modules: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Why a process that loads these modules does not come to its end; "" if it does."""
+    # Not by the interpreter's end: the teardown of native libraries is where they like to crash.
+    code = f"import os, {', '.join(modules)}; os._exit(0)"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            capture_output=True,
+            timeout=LOADING,
+            env=dict(environ),
+        )
+    except subprocess.TimeoutExpired:
+        return f"it was not loaded after {LOADING:.0f} s"
+    if done.returncode < 0:
+        return f"loading it ended the process by {signal.Signals(-done.returncode).name}"
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    last = lines[-1][:300] if lines else f"exit code {done.returncode}"
+    return last if done.returncode else ""
