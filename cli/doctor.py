@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from cli.examples import examples
+from cli.harmless import one_line
 from cli.options import Options, common
 from thoth_core.errors import EXIT_FAILED, ThothError
 
@@ -154,10 +155,10 @@ def _run(checks: Sequence[Check], context: Context) -> Any:
 def _tell(output: Output, found: Result) -> None:
     if output.json or (output.verbosity < 0 and found.status in ("ok", "skipped")):
         return
-    output.line(f"{found.status:<{_WIDTH}}{found.name}: {found.seen}")
+    output.line(f"{found.status:<{_WIDTH}}{found.name}: {one_line(found.seen)}")
     for name, text in (("cause", found.cause), ("fix", found.fix)):
         if text:
-            output.line(f"{'':<{_WIDTH}}{name}: {text}")
+            output.line(f"{'':<{_WIDTH}}{name}: {one_line(text)}")
     output.flush()
 
 

@@ -41,7 +41,7 @@ def check(context: Context) -> Result:
         return ok(seen, held=held)
     if answering is None and listening(control_path(settings)):
         return ok(f"{seen}; the service is starting, or does not answer", held=held)
-    pid = next(iter({held.get("data"), *held.values()} - {None}))
+    pid = held.get("data", next(iter(held.values())))
     if "data" in held and "sockets" not in held:
         known = environ_of(held["data"]).get("THOTH_RUNTIME_DIR", "")
         return failed(

@@ -14,8 +14,8 @@ from thoth_core.doctor.result import Result, failed, ok, warn
 from thoth_core.supervisor.environment import child_environment
 
 OURS = "thoth-core"
-#: Extras that a running service needs, and those that it is better with.
-SERVICE, OFFLINE = "service", "offline"
+#: The extra that a running service needs, and those without which it can do less.
+SERVICE, MORE = "service", ("documents", "offline")
 #: Packages with native code, by the name that they are imported under.
 NATIVE = {
     "chromadb": "chromadb",
@@ -45,13 +45,16 @@ def check(context: Context) -> Result:
     wanted = [each for each in needed if each is not None]
     base = [each for each in wanted if not each.extra]
     service = [each for each in wanted if each.extra == SERVICE]
-    offline = [each for each in wanted if each.extra == OFFLINE]
-    installed = {each.name: version_of(each.name) for each in [*base, *service, *offline]}
+    more = [each for each in wanted if each.extra in MORE]
+    installed = {each.name: version_of(each.name) for each in [*base, *service, *more]}
     seen = ", ".join(f"{name} {version}" for name, version in installed.items() if version)
     seen = f"{OURS} {version_of(OURS)}, {seen}"
+    lacking = sorted({each.extra for each in more if not installed[each.name]})
+    if lacking:
+        seen += f"; not all of {OURS}[{','.join(lacking)}]"
     light = not any(installed[each.name] for each in service)
     wrong = _wrong(base if light else [*base, *service], installed)
-    wrong += [each for each in _wrong(offline, installed) if installed[each.name]]
+    wrong += [each for each in _wrong(more, installed) if installed[each.name]]
     if wrong:
         return failed(
             seen,
