@@ -19,6 +19,7 @@ COMMANDS = {
     "watch": ("cli.watch_folders", "watch", "Keep a collection in step with folders."),
     "query": ("cli.query", "query", "Find the chunks nearest to a text."),
     "ask": ("cli.ask", "ask", "Have a question answered from what is stored, with citations."),
+    "chunks": ("cli.chunks", "chunks", "Show what chunks would be made of a file."),
     "show": ("cli.show", "show", "Show one chunk wholly, and its neighbours."),
     "sources": ("cli.sources", "sources", "List what the chunks come from."),
     "embed": ("cli.embed", "embed", "Turn texts into vectors."),
