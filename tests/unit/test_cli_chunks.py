@@ -38,7 +38,8 @@ def piped(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 
 
 def test_each_chunk_has_its_place_and_its_tokens(chunks: Any) -> None:
-    Path("guide.md").write_text("# Top\n\nFirst words, nine of them in all, and more.\n\n## Part\n\n" + "More of it. " * 12)
+    first = "First words, nine of them in all, and more."
+    Path("guide.md").write_text(f"# Top\n\n{first}\n\n## Part\n\n" + "More of it. " * 12)
     code, out, err = chunks("guide.md", "--size", "20", "--overlap", "0")
     assert code == 0
     lines = out.split("\n")
