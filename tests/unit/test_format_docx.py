@@ -131,6 +131,15 @@ def test_what_cannot_be_read_says_why(data: bytes, reason: str) -> None:
     assert reason in caught.value.details["reason"]
 
 
+def test_a_part_with_a_password_is_told() -> None:
+    data = bytearray(packed(paragraph("a")))
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.find(mark) + at] |= 1
+    with pytest.raises(InvalidInput) as caught:
+        read(bytes(data))
+    assert caught.value.details["reason"] == "it is encrypted"
+
+
 def test_entities_that_grow_are_refused() -> None:
     into = io.BytesIO()
     with zipfile.ZipFile(into, "w") as archive:

@@ -8,6 +8,7 @@ changes were tracked is left out, as are running heads, comments and macros.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -25,6 +26,11 @@ _UNPACKED = 256 * 1024 * 1024
 _PIECE = 64 * 1024
 #: How a file begins that Word has encrypted, and what stands in it then.
 _OLE, _ENCRYPTED = b"\xd0\xcf\x11\xe0", "EncryptedPackage".encode("utf-16-le")
+#: What zipfile and expat raise for archives whose bytes were changed.
+_DAMAGES = (
+    *(zipfile.BadZipFile, expat.ExpatError, zlib.error, struct.error),
+    *(EOFError, NotImplementedError, ValueError, OverflowError, OSError),
+)
 _DOCUMENT = "word/document.xml"
 
 #: The name of an element without its namespace, and its attributes.
@@ -43,7 +49,7 @@ def read(data: bytes) -> Content:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _read(_Parts(archive))
-    except zipfile.BadZipFile as problem:
+    except _DAMAGES as problem:
         raise _refused("it is damaged, or no Word document", "get it again") from problem
 
 
@@ -99,11 +105,11 @@ class _Parts:
                         raise _refused(f"it unpacks to more than {size} MB, as a zip bomb does")
                     parser.Parse(piece, False)
             parser.Parse(b"", True)
+        except _DAMAGES as problem:
+            raise _refused(f"it is damaged: {name}: {problem}", "get it again") from problem
         except RuntimeError as problem:
             # What zipfile raises for a part with a password.
             raise _refused("it is encrypted", "save a copy without a password") from problem
-        except (expat.ExpatError, zlib.error, EOFError, NotImplementedError) as problem:
-            raise _refused(f"it is damaged: {name}: {problem}", "get it again") from problem
 
 
 def _no_doctype(*_: object) -> None:

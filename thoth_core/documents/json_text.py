@@ -15,10 +15,12 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from thoth_core.documents.characters import whole
 from thoth_core.layout import Layout
 
+#: ``plain`` is a string without escapes, ``string`` the beginning of any other.
 _TOKEN = re.compile(
-    r"[ \t\n\r]*+(?:(?P<string>\")|(?P<mark>[{}\[\]:,])|(?P<word>true|false|null|NaN|-?Infinity"
+    r"[ \t\n\r]*+(?:\"(?P<plain>[^\"\\]*+)\"|(?P<string>\")|(?P<mark>[{}\[\]:,])|(?P<word>true|false|null|NaN|-?Infinity"
     r"|-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?))"
 )
+_PLAIN_NAME = re.compile(r"[ \t\n\r]*+\"([^\"\\]*+)\"[ \t\n\r]*+:")
 _BLANK = re.compile(r"[ \t\n\r]*+")
 #: Characters of the names around a value that stand before it at most; the nearest ones count.
 _PATH = 160
@@ -114,7 +116,9 @@ class JsonText:
         while True:
             token = self._token(place, end)
             at, place = token.start(token.lastgroup or 0), token.end()
-            if token["string"]:
+            if token.lastgroup == "plain":
+                self._scalar(name, token["plain"], at)
+            elif token.lastgroup == "string":
                 value, place = self._string(place, end)
                 self._scalar(name, value, at)
             elif token["word"]:
@@ -163,16 +167,21 @@ class JsonText:
         around = self._stack[-1]
         if around.mark == "[":
             return around.path, place
-        token = self._token(place, end)
-        if not token["string"]:
-            raise NotJson(place)
-        key, place = self._string(token.end(), end)
-        colon = self._token(place, end)
-        if colon["mark"] != ":":
-            raise NotJson(place)
+        simple = _PLAIN_NAME.match(self._text, place, end)
+        if simple is not None:
+            key, place = simple[1], simple.end()
+        else:
+            token = self._token(place, end)
+            if token.lastgroup != "string":
+                raise NotJson(place)
+            key, place = self._string(token.end(), end)
+            colon = self._token(place, end)
+            if colon["mark"] != ":":
+                raise NotJson(place)
+            place = colon.end()
         if len(self._stack) == 1:
             self._break()
-        return f"{around.path}.{key}" if around.path else key, colon.end()
+        return f"{around.path}.{key}" if around.path else key, place
 
     # ---- writing
 
