@@ -17,8 +17,8 @@ from thoth_core.layout import Layout
 
 #: ``plain`` is a string without escapes, ``string`` the beginning of any other.
 _TOKEN = re.compile(
-    r"[ \t\n\r]*+(?:\"(?P<plain>[^\"\\]*+)\"|(?P<string>\")|(?P<mark>[{}\[\]:,])|(?P<word>true|false|null|NaN|-?Infinity"
-    r"|-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?))"
+    r"[ \t\n\r]*+(?:\"(?P<plain>[^\"\\]*+)\"|(?P<string>\")|(?P<mark>[{}\[\]:,])|(?P<word>true"
+    r"|false|null|NaN|-?Infinity|-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?))"
 )
 _PLAIN_NAME = re.compile(r"[ \t\n\r]*+\"([^\"\\]*+)\"[ \t\n\r]*+:")
 _BLANK = re.compile(r"[ \t\n\r]*+")
