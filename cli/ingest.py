@@ -61,6 +61,8 @@ def ingest(
     """
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("- stands alone: standard input is one text")
+    if "-" in paths and prune:
+        raise click.UsageError("--prune is for files and folders, not for standard input")
     from cli.ingest_words import Telling
     from thoth_core import IngestReport
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import time
@@ -14,7 +15,9 @@ import pytest
 
 from tests.support.service import RealService
 from tests.support.synced import Folder, content, same_as_fresh
-from thoth_core import Thoth
+from thoth_core import Conflict, Thoth
+from thoth_core.client import ingest
+from thoth_core.client.calls import Calls
 from thoth_core.client.ingest_results import FileOutcome
 
 
@@ -160,6 +163,17 @@ def test_a_moved_file_keeps_its_vectors(thoth: Thoth, folder: Folder, prune: boo
     same_as_fresh(thoth, folder.path)
 
 
+def test_a_file_that_is_there_but_ignored_has_not_moved(thoth: Thoth, folder: Folder) -> None:
+    first, *_ = folder.write(3)
+    thoth.ingest(folder.path)
+    shutil.copy(first, folder.path / "copy.txt")
+    (folder.path / ".gitignore").write_text(first.name)
+    report = thoth.ingest(folder.path)
+    assert (report.new, report.moved, report.embedded) == (1, 0, 0)
+    assert content(thoth).sources == {str(file) for file in folder.files()}
+    assert thoth.ingest(folder.path, prune=True).removals == [str(first)]
+
+
 def test_a_moved_folder_moves_its_files_but_not_out_of_the_given_paths(
     thoth: Thoth, folder: Folder
 ) -> None:
@@ -186,6 +200,90 @@ def test_a_moved_folder_moves_its_files_but_not_out_of_the_given_paths(
     same_as_fresh(thoth, folder.path)
 
 
+def test_odd_names_are_files_like_others(
+    running: RealService, thoth: Thoth, folder: Folder
+) -> None:
+    names = [
+        "new\nline.txt",
+        "\N{GRINNING FACE}.md",
+        "tab\t.txt",
+        "quote'\".txt",
+        "-",
+        "~",
+        "a.txt/b",
+    ]
+    for name in names:
+        file = folder.path / "x" / (name if "." in name else f"{name}.txt")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"The text of {name}")
+    (folder.path / "x" / "loop").symlink_to(folder.path)
+    os.mkfifo(folder.path / "x" / "pipe.txt")
+    (folder.path / "x" / os.fsdecode(b"\xff.txt")).write_text("no name")
+    done = running.run("thoth", "ingest", "--prune", "--events", str(folder.path))
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 3, done.stderr
+    outcomes = [e["outcome"] for e in events if e["event"] == "file"]
+    assert outcomes.count("new") == len(names) - 1 and outcomes.count("failed") == 1
+    assert events[-1]["files"]["skipped"] == {"repeated": 1, "special": 1, "unsupported": 1}
+    for file in folder.path.rglob("*.txt"):
+        if file.is_file() and "\n" in file.name:
+            file.unlink()
+    text = running.run("thoth", "ingest", "--prune", str(folder.path))
+    assert f"removed: {folder.path}/x/new\\nline.txt" in text.stderr.splitlines()
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_file_that_vanishes_before_it_is_read_ends_nothing(
+    thoth: Thoth, folder: Folder, monkeypatch: pytest.MonkeyPatch, prune: bool
+) -> None:
+    first, second, *_ = folder.write(5)
+    thoth.ingest(first)
+    real = ingest.read_file
+
+    def vanishing(path: Path) -> Any:
+        if path in (first, second):
+            path.unlink()
+        return real(path)
+
+    monkeypatch.setattr(ingest, "read_file", vanishing)
+    told: list[FileOutcome] = []
+    report = thoth.ingest(folder.path, on_file=told.append, prune=prune)
+    assert report.new == 3
+    if prune:
+        assert report.failed == [] and report.skipped == {"vanished": 2}
+        assert report.removals == [str(first)]
+        same_as_fresh(thoth, folder.path)
+    else:
+        assert [source for source, _ in report.failed] == [str(first), str(second)]
+        assert str(first) in content(thoth).sources
+    assert len({each.source for each in told}) == len(told)
+
+
+def test_a_file_that_moved_and_cannot_be_stored_leaves_the_old_document(
+    thoth: Thoth, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [file] = folder.write(1)
+    thoth.ingest(folder.path)
+    before = content(thoth)
+    file.rename(folder.path / "new.txt")
+    real = Calls.replace_document
+
+    def refused(self: Calls, source: str, *rest: Any) -> Any:
+        plan = real(self, source, *rest)
+        if source.endswith("new.txt"):
+            plan.combine = lambda answers: (_ for _ in ()).throw(Conflict("gone"))
+            plan.requests = iter(())
+        return plan
+
+    monkeypatch.setattr(Calls, "replace_document", refused)
+    report = thoth.ingest(folder.path, prune=True)
+    assert (len(report.failed), report.moved, report.removed) == (1, 0, 0)
+    assert content(thoth) == before
+    monkeypatch.undo()
+    assert thoth.ingest(folder.path, prune=True).moved == 1
+    same_as_fresh(thoth, folder.path)
+
+
 def test_a_run_that_is_killed_at_any_moment_is_completed_by_the_next(
     running: RealService, thoth: Thoth, folder: Folder
 ) -> None:
@@ -193,18 +291,18 @@ def test_a_run_that_is_killed_at_any_moment_is_completed_by_the_next(
     folder.write(60, sentences=40)
     killed = 0
     for turn in range(10):
-        ingest = running.popen("thoth", "ingest", "--prune", "--events", str(folder.path))
-        assert ingest.stdout is not None
+        killed_one = running.popen("thoth", "ingest", "--prune", "--events", str(folder.path))
+        assert killed_one.stdout is not None
         events: list[dict[str, Any]] = []
         # At a random event, and at a random moment after it.
-        for line in ingest.stdout:
+        for line in killed_one.stdout:
             events.append(json.loads(line))
             if len(events) > chance.randrange(1, 40):
                 break
         time.sleep(chance.uniform(0, 0.02))
-        killed += ingest.poll() is None
-        ingest.kill()
-        ingest.communicate(timeout=60)
+        killed += killed_one.poll() is None
+        killed_one.kill()
+        killed_one.communicate(timeout=60)
         report = thoth.ingest(folder.path, prune=True)
         assert report.failed == [], turn
         same_as_fresh(thoth, folder.path)

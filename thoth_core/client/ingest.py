@@ -28,7 +28,7 @@ from thoth_core.client.reading import Reading
 from thoth_core.client.used import put_cost
 from thoth_core.documents.base import Document, FileBytes, read_file
 from thoth_core.documents.decoding import is_binary
-from thoth_core.documents.discover import Discovery, Found, Item, Why, is_gone
+from thoth_core.documents.discover import Discovery, Failed, Found, Item, Skipped, Why, is_gone
 from thoth_core.encoding import TextEncoding, load_encoding
 from thoth_core.errors import AuthenticationFailed, InvalidInput, QuotaExceeded, ThothError
 from thoth_core.layout import NO_LAYOUT
@@ -131,10 +131,14 @@ class Ingest(Leaving):
         self._take_all(items, [path for _, path in changed])
 
     def _take_all(self, items: Iterable[Item], given: list[str]) -> None:
-        listed = []
+        listed: list[Found | Failed] = []
         for item in items:
             self._check()
-            listed.append(item)
+            if isinstance(item, Skipped):
+                # Only counted: there may be millions.
+                self._account.passed_over(item.why.value)
+            else:
+                listed.append(item)
         found = self._look(listed, given)
         if found:
             encoding = load_encoding(self._settings.chunk_encoding)

@@ -8,6 +8,7 @@ whatever has the same text.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from thoth_core.client.ingest_storing import RECORDS, Storing
@@ -17,8 +18,6 @@ from thoth_core.documents.discover import (
     Discovery,
     Failed,
     Found,
-    Item,
-    Skipped,
     Why,
     is_gone,
     printable,
@@ -34,8 +33,8 @@ class Leaving(Storing):
     _discovery: Discovery
     _prune = False
 
-    def _look(self, items: list[Item], given: list[str]) -> list[Found]:
-        """The files of ``items``; the others are put down."""
+    def _look(self, items: Sequence[Found | Failed], given: list[str]) -> list[Found]:
+        """The files of ``items``; what failed is put down."""
         self._given = topmost(given)
         found = [item for item in items if isinstance(item, Found)]
         #: Sources that stay; and folders of which it is not known what is in them.
@@ -45,11 +44,11 @@ class Leaving(Storing):
         self._binary: set[str] = set()
         self._stored: dict[str, str | None] | None = None
         self._moves: Moves | None = None
+        #: The documents that files have taken, by the files' sources.
+        self._taken: dict[str, str] = {}
         gone = self._named_and_gone(items)
         for item in items:
-            if isinstance(item, Skipped):
-                self._account.passed_over(item.why.value)
-            elif isinstance(item, Failed):
+            if isinstance(item, Failed):
                 source = printable(item.path)
                 if source in gone:
                     continue
@@ -60,7 +59,7 @@ class Leaving(Storing):
         self._account.bytes += sum(item.size for item in found)
         return found
 
-    def _named_and_gone(self, items: list[Item]) -> set[str]:
+    def _named_and_gone(self, items: Sequence[Found | Failed]) -> set[str]:
         """Named paths that are not there, but documents: to prune them is what is asked for. What
         was a folder may be a disk that is not mounted."""
         missing = [
@@ -86,7 +85,10 @@ class Leaving(Storing):
         if self._moves is None:
             candidates = lost(self._stored_below(), self._found, self._unseen)
             self._moves = Moves({s: state for s, state in candidates.items() if is_gone(s)})
-        return self._moves.take(source, state)
+        old = self._moves.take(source, state)
+        if old is not None:
+            self._taken[source] = old
+        return old
 
     def _passed_over(self, item: Found, why: Why) -> None:
         """The file is none of those that stay, as it turned out."""
@@ -101,8 +103,10 @@ class Leaving(Storing):
             return
         stored = self._stored_below()
         self._keep_empty(stored)
-        moved = {old for old, _ in self._report.moves}
-        for source in sorted(lost(stored, self._found | moved, self._unseen)):
+        keep = self._found | {old for old, _ in self._report.moves}
+        # Of a file that moved and could not be stored the old document is all that there is.
+        keep |= {self._taken[new] for new, _ in self._report.failed if new in self._taken}
+        for source in sorted(lost(stored, keep, self._unseen)):
             if self._is_lost(source):
                 self._remove(source)
 
