@@ -84,10 +84,11 @@ def mended(service: RealService, fix: str, *options: str, input: str = "", **env
 def test_a_healthy_installation(make_service: Make) -> None:
     """With the real model, in a scratch directory; nothing is made in the data directory."""
     service = make_service("all-MiniLM-L6-v2")
-    found = examine(service, code=0)
+    found = examine(service, code=0, TMPDIR=str(service.root))
     assert tuple(found) == NAMES
-    # How much memory and disk there is depends on who runs this.
-    well = {name: each["status"] for name, each in found.items() if name not in ("memory", "disk")}
+    # What there is of these depends on who runs this.
+    theirs = ("memory", "disk", "filesystems")
+    well = {name: each["status"] for name, each in found.items() if name not in theirs}
     assert well.pop("provider") == "skipped"
     assert set(well.values()) == {"ok"}, found
     trip = found["round-trip"]["details"]
@@ -102,8 +103,8 @@ def test_a_healthy_installation(make_service: Make) -> None:
     looked_at = {each["name"] for each in found["openmp"]["details"]["processes"]}
     assert looked_at == set(processes)
     assert found["model"]["details"]["weights"].startswith("53aa51172d14")
-    assert not (service.root / "db").exists()
-    assert not processes_with(PREFIX)
+    assert list(service.root.iterdir()) == []
+    assert not service.processes()
 
 
 def test_a_running_service_is_asked_and_left_alone(service: RealService) -> None:
@@ -248,6 +249,29 @@ def test_fix_does_what_it_names_and_looks_again(make_service: Make) -> None:
     assert f"leftovers: rm -r -- {left}\n" in done.stderr
     assert [each["status"] for each in document["checks"]] == ["ok"]
     assert not left.exists()
+
+
+def test_fix_asks_before_each_act(make_service: Make) -> None:
+    service = make_service()
+    left = service.root / f"{PREFIX}{2**22 + 1}-left"
+    left.mkdir()
+    service.env["TMPDIR"] = str(service.root)
+    for answer, remains in (("n", True), ("y", False)):
+        ours, theirs = os.openpty()
+        os.write(ours, f"{answer}\n".encode())
+        done = subprocess.run(
+            [str(BIN / "thoth"), "doctor", "--only=leftovers", "--fix"],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            env=service.environ(),
+            cwd=service.root,
+            timeout=60,
+        )
+        os.close(ours)
+        os.close(theirs)
+        assert f"leftovers: rm -r -- {left}\ndo this? [y/N]: " in done.stderr
+        assert (done.returncode, left.exists()) == (0, remains)
 
 
 @pytest.mark.parametrize("model", ["openai/text-embedding-3-small", "fake/32"])

@@ -57,8 +57,10 @@ def check(context: Context) -> Result:
 
 
 def enter_key(*, running: bool) -> str:
-    """Commands that ask for a key and take it into the environment of the shell."""
-    known = "printf 'key: '; read -r API_OPENAI_KEY; export API_OPENAI_KEY"
+    """Commands that ask for a key and take it into the environment of the shell, unseen."""
+    # The -s of read is not every shell's.
+    unseen = "stty -echo 2>/dev/null; read -r API_OPENAI_KEY; stty echo 2>/dev/null"
+    known = f"printf 'key: '; {unseen}; export API_OPENAI_KEY"
     return f"{known}; thoth-supervisor reload" if running else known
 
 
