@@ -12,7 +12,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[service,offline,dev,docs]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[service,documents,offline,dev,docs]"
 	touch $@
 
 # Compiled also where the environment forbids it: a start would take a fifth longer, and a run of the
