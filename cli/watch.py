@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cli.harmless import harmless
 from cli.output import Output
 from cli.status_text import status_lines
 from thoth_core.errors import ThothError
@@ -86,7 +87,7 @@ class Screen:
         columns, rows = shutil.get_terminal_size()
         shown = [_plain(line)[: columns - 1] for line in lines[: rows - 1]]
         up = f"\x1b[{self._height}A" if self._height else ""
-        self._output.line(up + "\x1b[J" + "\n".join(shown))
+        self._output.styled(up + "\x1b[J" + "\n".join(map(harmless, shown)))
         self._output.flush()
         self._height = len(shown)
 

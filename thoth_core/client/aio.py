@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self
 
+from thoth_core.client.aio_files import AsyncFiles
 from thoth_core.client.arguments import Where
-from thoth_core.client.base import Client, checked_deadline, ping
+from thoth_core.client.base import checked_deadline, ping
 from thoth_core.client.greeting import model_of
 from thoth_core.client.in_loop import in_loop
-from thoth_core.client.ingest_results import DryRunReport, FileOutcome, IngestProgress, IngestReport
 from thoth_core.client.looking import listed_sources_async, show
 from thoth_core.client.narrowing import Sources, narrowed
-from thoth_core.client.requests import Plan
-from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
-    Collection,
-    ExportReport,
     Hit,
-    ImportReport,
     Metadata,
-    ReembedReport,
     Rows,
     Shown,
     Source,
@@ -38,27 +31,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from thoth_core.asking.results import Answer
-    from thoth_core.client.transfer import OnChunks
     from thoth_core.vectors import Vectors
 
-T = TypeVar("T")
 
-OnProgress = Callable[[IngestProgress], None]
-OnFile = Callable[[FileOutcome], None]
-
-
-class _Work(Protocol):
-    def cancel(self) -> None: ...
-
-
-class AsyncThoth(Client):
+class AsyncThoth(AsyncFiles):
     """:class:`Thoth` for asyncio. Cancelling a call tells the service to leave off. ``model`` and
     ``dimension`` are methods here, because they may have to ask."""
-
-    async def _do(self, plan: Plan[T], deadline: float | None) -> T:
-        future = self._connection.submit(plan, checked_deadline(deadline))
-        # Cancelling the wrapper cancels the future, and that the call.
-        return plan.combine(await asyncio.wrap_future(future))
 
     async def model(self) -> str:
         """The name of the model that the service runs."""
@@ -279,210 +257,6 @@ class AsyncThoth(Client):
     async def count(self, collection: str | None = None, *, deadline: float | None = None) -> int:
         """Chunks in the collection."""
         return await self._do(self._calls.count(collection), deadline)
-
-    async def collections(self, *, deadline: float | None = None) -> list[Collection]:
-        """All collections of the data directory."""
-        return await self._do(self._calls.collections(), deadline)
-
-    async def create_collection(self, name: str, *, deadline: float | None = None) -> bool:
-        """True if it was made, False if it was there."""
-        return await self._do(self._calls.create_collection(name), deadline)
-
-    async def rename_collection(self, name: str, to: str, *, deadline: float | None = None) -> None:
-        """Raises :class:`CollectionNotFound` or :class:`CollectionExists`."""
-        await self._do(self._calls.rename_collection(name, to), deadline)
-
-    async def delete_collection(self, name: str, *, deadline: float | None = None) -> bool:
-        """Delete the collection with all its chunks; True if there was one."""
-        return await self._do(self._calls.delete_collection(name), deadline)
-
-    async def reembed(
-        self,
-        collection: str | None = None,
-        model: str | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> ReembedReport:
-        """As :meth:`Thoth.reembed`. ``on_progress`` is called in the event loop."""
-        from thoth_core.client.reembed import Reembed
-
-        own = self._settings
-        work = Reembed(self._connection, self._calls_for(model), in_loop(on_progress), own.prices)
-        return await self._aside(
-            work, lambda: work.run(collection, model, checked_deadline(deadline))
-        )
-
-    async def abort_reembed(
-        self, collection: str | None = None, *, deadline: float | None = None
-    ) -> bool:
-        """As :meth:`Thoth.abort_reembed`."""
-        from thoth_core.client.reembed import abort
-
-        return await self._do(abort(self._calls, collection), deadline)
-
-    async def stats(
-        self, collection: str | None = None, *, deadline: float | None = None
-    ) -> dict[str, Any]:
-        """Sizes: chunks and documents of each collection (or of one), bytes on disk."""
-        return await self._do(self._calls.stats(collection), deadline)
-
-    async def verify(self, *, deadline: float | None = None) -> dict[str, Any]:
-        """As :meth:`Thoth.verify`."""
-        return await self._do(self._calls.verify(), deadline)
-
-    async def compact(self, *, deadline: float | None = None) -> dict[str, Any]:
-        """As :meth:`Thoth.compact`."""
-        return await self._do(self._calls.compact(), deadline)
-
-    @overload
-    async def ingest(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        on_file: OnFile | None = ...,
-        prune: bool = ...,
-        ignore: bool = ...,
-        dry_run: Literal[False] = ...,
-        deadline: float | None = ...,
-    ) -> IngestReport: ...
-
-    @overload
-    async def ingest(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        on_file: OnFile | None = ...,
-        prune: bool = ...,
-        ignore: bool = ...,
-        dry_run: Literal[True],
-        deadline: float | None = ...,
-    ) -> DryRunReport: ...
-
-    async def ingest(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = None,
-        on_progress: OnProgress | None = None,
-        *,
-        on_file: OnFile | None = None,
-        prune: bool = False,
-        ignore: bool = True,
-        dry_run: bool = False,
-        deadline: float | None = None,
-    ) -> IngestReport | DryRunReport:
-        """As :meth:`Thoth.ingest`; reading and chunking happen in a thread. ``on_progress``
-        and ``on_file`` are called in the event loop."""
-        end, told = checked_deadline(deadline), in_loop(on_progress)
-        if dry_run:
-            dry = self._dry_run(collection, told, in_loop(on_file), prune=prune, ignore=ignore)
-            return await self._aside(dry, lambda: dry.dry_files(paths, end))
-        work = self._ingest(collection, told, in_loop(on_file), prune=prune, ignore=ignore)
-        return await self._aside(work, lambda: work.files(paths, end))
-
-    @overload
-    async def ingest_text(
-        self,
-        text: str,
-        source: str = ...,
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        dry_run: Literal[False] = ...,
-        deadline: float | None = ...,
-    ) -> IngestReport: ...
-
-    @overload
-    async def ingest_text(
-        self,
-        text: str,
-        source: str = ...,
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        dry_run: Literal[True],
-        deadline: float | None = ...,
-    ) -> DryRunReport: ...
-
-    async def ingest_text(
-        self,
-        text: str,
-        source: str = "-",
-        collection: str | None = None,
-        on_progress: OnProgress | None = None,
-        *,
-        dry_run: bool = False,
-        deadline: float | None = None,
-    ) -> IngestReport | DryRunReport:
-        """As :meth:`ingest` for a text at hand that is to be known as ``source``."""
-        end, told = checked_deadline(deadline), in_loop(on_progress)
-        if dry_run:
-            dry = self._dry_run(collection, told)
-            return await self._aside(dry, lambda: dry.dry_text(text, source, end))
-        work = self._ingest(collection, told)
-        return await self._aside(work, lambda: work.text(text, source, end))
-
-    async def export(
-        self,
-        path: str | PathLike[str],
-        collections: Iterable[str] | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> ExportReport:
-        """As :meth:`Thoth.export`. ``on_progress`` is called in the event loop."""
-        from thoth_core.client.exporting import Export
-
-        work = Export(self._connection, in_loop(on_progress))
-        return await self._aside(
-            work, lambda: work.run(path, collections, checked_deadline(deadline))
-        )
-
-    async def import_(
-        self,
-        path: str | PathLike[str],
-        collections: Iterable[str] | None = None,
-        as_name: str | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> ImportReport:
-        """As :meth:`Thoth.import_`. ``on_progress`` is called in the event loop."""
-        from thoth_core.client.importing import Import
-
-        work = Import(self._connection, self._calls, in_loop(on_progress))
-        return await self._aside(
-            work, lambda: work.run(path, collections, as_name, checked_deadline(deadline))
-        )
-
-    async def rescue(
-        self,
-        path: str | PathLike[str],
-        collections: Iterable[str] | None = None,
-        as_name: str | None = None,
-        model: str | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> RescueReport:
-        """As :meth:`Thoth.rescue`. ``on_progress`` is called in the event loop."""
-        from thoth_core.client.rescue import Rescue
-
-        work = Rescue(self._connection, self._calls_for(model), in_loop(on_progress))
-        return await self._aside(
-            work, lambda: work.run(path, collections, as_name, model, checked_deadline(deadline))
-        )
-
-    async def _aside(self, work: _Work, run: Callable[[], T]) -> T:
-        try:
-            return await asyncio.to_thread(run)
-        except asyncio.CancelledError:
-            work.cancel()
-            raise
 
     async def status(self) -> dict[str, Any]:
         """As :meth:`Thoth.status`."""

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self
 
 from thoth_core.client.arguments import Where
-from thoth_core.client.base import Client, checked_deadline, ping
+from thoth_core.client.base import checked_deadline, ping
 from thoth_core.client.greeting import model_of
-from thoth_core.client.ingest_results import DryRunReport, FileOutcome, IngestProgress, IngestReport
 from thoth_core.client.looking import listed_sources, show
 from thoth_core.client.narrowing import Sources, narrowed
-from thoth_core.client.requests import Plan
-from thoth_core.client.rescue_report import RescueReport
 from thoth_core.client.results import (
     AddReport,
-    Collection,
-    ExportReport,
     Hit,
-    ImportReport,
     Metadata,
-    ReembedReport,
     Rows,
     Shown,
     Source,
     UpsertReport,
 )
+from thoth_core.client.sync_files import Files
 from thoth_core.client.used import Used, put_cost
 from thoth_core.prices import Cost
 from thoth_core.since import Since
@@ -36,17 +29,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from thoth_core.asking.results import Answer
-    from thoth_core.client.transfer import OnChunks
-    from thoth_core.client.watching import Synced
     from thoth_core.vectors import Vectors
 
-T = TypeVar("T")
 
-OnProgress = Callable[[IngestProgress], None]
-OnFile = Callable[[FileOutcome], None]
-
-
-class Thoth(Client):
+class Thoth(Files):
     """A client of the service. May be used from any thread, and after a fork in parent and child;
     a context manager. Every call takes ``deadline=``, in seconds: the whole call ends in
     :class:`DeadlineExceeded` after it. Without one, a call ends when the service made no progress
@@ -56,16 +42,6 @@ class Thoth(Client):
     Every call raises :class:`ServiceUnavailable` when no service answers, and never hangs: a
     service that dies under a call is started (or waited for) and asked again.
     """
-
-    def _do(self, plan: Plan[T], deadline: float | None) -> T:
-        future = self._connection.submit(plan, checked_deadline(deadline))
-        try:
-            answers = future.result()
-        except BaseException:
-            # Ctrl-C above all: the service need not go on for nobody.
-            future.cancel()
-            raise
-        return plan.combine(answers)
 
     @property
     def model(self) -> str:
@@ -305,266 +281,6 @@ class Thoth(Client):
     def count(self, collection: str | None = None, *, deadline: float | None = None) -> int:
         """Chunks in the collection."""
         return self._do(self._calls.count(collection), deadline)
-
-    def collections(self, *, deadline: float | None = None) -> list[Collection]:
-        """All collections of the data directory."""
-        return self._do(self._calls.collections(), deadline)
-
-    def create_collection(self, name: str, *, deadline: float | None = None) -> bool:
-        """True if it was made, False if it was there."""
-        return self._do(self._calls.create_collection(name), deadline)
-
-    def rename_collection(self, name: str, to: str, *, deadline: float | None = None) -> None:
-        """Raises :class:`CollectionNotFound` or :class:`CollectionExists`."""
-        self._do(self._calls.rename_collection(name, to), deadline)
-
-    def delete_collection(self, name: str, *, deadline: float | None = None) -> bool:
-        """Delete the collection with all its chunks; True if there was one."""
-        return self._do(self._calls.delete_collection(name), deadline)
-
-    def reembed(
-        self,
-        collection: str | None = None,
-        model: str | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> ReembedReport:
-        """Embed the texts of a collection with ``model`` (None: the client's own, or the service's
-        where it has none): ids, texts, metadata and documents stay.
-
-        What is there serves until all is embedded, and is then replaced in one step. A call that
-        ended is made again and goes on where it was. Raises :class:`ModelNotRunning`, and
-        :class:`InvalidInput` for chunks without a text or with one that cannot be embedded.
-        ``on_progress`` is called in this thread with the chunks that are done, and all.
-        """
-        from thoth_core.client.reembed import Reembed
-
-        own = self._settings
-        work = Reembed(self._connection, self._calls_for(model), on_progress, own.prices)
-        return work.run(collection, model, checked_deadline(deadline))
-
-    def abort_reembed(
-        self, collection: str | None = None, *, deadline: float | None = None
-    ) -> bool:
-        """Give up what a :meth:`reembed` that ended has made; True if there was something."""
-        from thoth_core.client.reembed import abort
-
-        return self._do(abort(self._calls, collection), deadline)
-
-    def stats(
-        self, collection: str | None = None, *, deadline: float | None = None
-    ) -> dict[str, Any]:
-        """Sizes: chunks and documents of each collection (or of one); of the whole store also
-        ``vectors``, ``staged`` and ``unindexed`` chunks, and bytes on disk of ledger and index."""
-        return self._do(self._calls.stats(collection), deadline)
-
-    def verify(self, *, deadline: float | None = None) -> dict[str, Any]:
-        """Have the files of the index checked, every vector in them compared with the ledger, and a
-        sample of them searched for. ``findings`` are what is damaged, in words, and ``differing``
-        counts rows that are not as they were stored; either is mended by itself, and until then
-        searches are answered from the ledger. Also ``rows``, ``asked`` and ``found`` (of the
-        sample), ``seconds`` and ``index_state``."""
-        return self._do(self._calls.verify(), deadline)
-
-    def compact(self, *, deadline: float | None = None) -> dict[str, Any]:
-        """Give back what ledger and index keep of the disk and do not use, while calls go on:
-        ``ledger`` and ``index`` with bytes ``before`` and ``after``, or the ``problem`` of one."""
-        return self._do(self._calls.compact(), deadline)
-
-    @overload
-    def ingest(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        on_file: OnFile | None = ...,
-        prune: bool = ...,
-        ignore: bool = ...,
-        dry_run: Literal[False] = ...,
-        deadline: float | None = ...,
-    ) -> IngestReport: ...
-
-    @overload
-    def ingest(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        on_file: OnFile | None = ...,
-        prune: bool = ...,
-        ignore: bool = ...,
-        dry_run: Literal[True],
-        deadline: float | None = ...,
-    ) -> DryRunReport: ...
-
-    @overload
-    def ingest(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        on_file: OnFile | None = ...,
-        prune: bool = ...,
-        ignore: bool = ...,
-        dry_run: bool,
-        deadline: float | None = ...,
-    ) -> IngestReport | DryRunReport: ...
-
-    def ingest(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = None,
-        on_progress: OnProgress | None = None,
-        *,
-        on_file: OnFile | None = None,
-        prune: bool = False,
-        ignore: bool = True,
-        dry_run: bool = False,
-        deadline: float | None = None,
-    ) -> IngestReport | DryRunReport:
-        """Read, chunk and store files and folders; what has not changed is skipped.
-
-        The ``source`` of a file is its absolute path, so that it is the same file from whatever
-        folder it is named. Files that fail are named in the report, and the others are done.
-        ``on_progress`` is called in this thread, and so is ``on_file``, once for each file, as soon
-        as it is certain what became of it. A file that was moved within ``paths`` keeps its
-        vectors. With ``prune`` the documents below ``paths`` go whose files are gone, or ignored
-        now; without ``ignore`` no ``.gitignore`` or ``.thothignore`` counts. With ``dry_run``
-        nothing is embedded or written: the report says what would be, and what it would cost.
-        """
-        end = checked_deadline(deadline)
-        if dry_run:
-            return self._dry_run(
-                collection, on_progress, on_file, prune=prune, ignore=ignore
-            ).dry_files(paths, end)
-        return self._ingest(collection, on_progress, on_file, prune=prune, ignore=ignore).files(
-            paths, end
-        )
-
-    def watch(
-        self,
-        paths: Iterable[str | PathLike[str]] | str | PathLike[str],
-        collection: str | None = None,
-        on_progress: OnProgress | None = None,
-        *,
-        on_file: OnFile | None = None,
-        ignore: bool = True,
-        on_event: Callable[[str], None] | None = None,
-    ) -> Iterator[Synced]:
-        """Keep the collection in step with folders: an ingest that prunes, and then one after the
-        other for what changes, each given when it is over. It ends when no more are asked for.
-        ``on_file`` is told of files that were not as they are stored; ``on_event`` in words of a
-        folder that is gone and of a service that cannot be used, which is waited for."""
-        from thoth_core.client.watching import Watching
-
-        tell = on_event or self._note
-        watching = Watching(self, paths, collection, on_progress, on_file, ignore, tell)
-        return watching.runs()
-
-    @overload
-    def ingest_text(
-        self,
-        text: str,
-        source: str = ...,
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        dry_run: Literal[False] = ...,
-        deadline: float | None = ...,
-    ) -> IngestReport: ...
-
-    @overload
-    def ingest_text(
-        self,
-        text: str,
-        source: str = ...,
-        collection: str | None = ...,
-        on_progress: OnProgress | None = ...,
-        *,
-        dry_run: Literal[True],
-        deadline: float | None = ...,
-    ) -> DryRunReport: ...
-
-    def ingest_text(
-        self,
-        text: str,
-        source: str = "-",
-        collection: str | None = None,
-        on_progress: OnProgress | None = None,
-        *,
-        dry_run: bool = False,
-        deadline: float | None = None,
-    ) -> IngestReport | DryRunReport:
-        """As :meth:`ingest` for a text at hand that is to be known as ``source``."""
-        end = checked_deadline(deadline)
-        if dry_run:
-            return self._dry_run(collection, on_progress).dry_text(text, source, end)
-        return self._ingest(collection, on_progress).text(text, source, end)
-
-    def export(
-        self,
-        path: str | PathLike[str],
-        collections: Iterable[str] | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> ExportReport:
-        """Write collections (all, if none are named) to the file ``path``: ids, texts, metadata,
-        vectors and documents as they are at one moment, whatever is written meanwhile. A file that
-        was there is replaced when the new one is whole. ``on_progress`` is called in this thread
-        with the chunks that are done, and all."""
-        from thoth_core.client.exporting import Export
-
-        work = Export(self._connection, on_progress)
-        return work.run(path, collections, checked_deadline(deadline))
-
-    def import_(
-        self,
-        path: str | PathLike[str],
-        collections: Iterable[str] | None = None,
-        as_name: str | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> ImportReport:
-        """Bring the collections of an exported file in (or those that are named; a single one under
-        the name ``as_name``), all of them or none. Nothing is embedded.
-
-        Raises :class:`ExportDamaged` before anything is stored when the file is not as its manifest
-        says, and :class:`CollectionExists` when a name is taken.
-        """
-        from thoth_core.client.importing import Import
-
-        work = Import(self._connection, self._calls, on_progress)
-        return work.run(path, collections, as_name, checked_deadline(deadline))
-
-    def rescue(
-        self,
-        path: str | PathLike[str],
-        collections: Iterable[str] | None = None,
-        as_name: str | None = None,
-        model: str | None = None,
-        on_progress: OnChunks | None = None,
-        *,
-        deadline: float | None = None,
-    ) -> RescueReport:
-        """Bring the collections of a Chroma directory in (or those that are named; a single one
-        under the name ``as_name``), whoever made it, healthy or damaged. It is read as plain files
-        and never written to. Rows without a vector are embedded anew if ``model`` made the others,
-        or, where none is named, if the service's own did, which is tried with some texts; otherwise
-        they are counted in the report.
-
-        Raises :class:`CollectionExists` when a name is taken, and :class:`ModelMismatch` when the
-        vectors are not of ``model``.
-        """
-        from thoth_core.client.rescue import Rescue
-
-        work = Rescue(self._connection, self._calls_for(model), on_progress)
-        return work.run(path, collections, as_name, model, checked_deadline(deadline))
 
     def status(self) -> dict[str, Any]:
         """What the supervisor says of itself, its workers and its queue. Starts nothing:

@@ -29,7 +29,7 @@ from thoth_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from thoth_core.client.sync import Thoth
+    from thoth_core.client.sync_files import Files
 
 #: Milliseconds: changes that follow each other so soon are taken together, for so long at most.
 _REST, _TOGETHER = 200, 2000
@@ -57,7 +57,7 @@ class Watching:
 
     def __init__(
         self,
-        thoth: Thoth,
+        thoth: Files,
         paths: Iterable[StrPath] | StrPath,
         collection: str | None,
         on_progress: Callable[[IngestProgress], None] | None,
