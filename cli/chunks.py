@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.examples import examples
 from cli.harmless import harmless, name
 from cli.narrow_options import here
 from cli.options import Options, common
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
     from thoth_core.documents.base import Document, FileBytes
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  thoth chunks docs/guide.md
-  thoth chunks paper.pdf --size 200 --overlap 20
-  curl -s https://example.org | thoth chunks - --name page.html --json"""
+@examples(
+    ("thoth chunks docs/ask.md", "each chunk with its place, and its tokens"),
+    ("thoth chunks docs/ask.md --size 200 --overlap 20", "in smaller ones"),
+    ("cat docs/ask.md | thoth chunks - --name page.md --json", "standard input, for a program"),
 )
+@click.command()
 @click.argument("file", metavar="FILE")
 @click.option("--size", metavar="TOKENS", help="Instead of RAG_CHUNK_SIZE.")
 @click.option("--overlap", metavar="TOKENS", help="Instead of RAG_CHUNK_OVERLAP.")

@@ -107,6 +107,7 @@ def desk() -> Iterator[Desk]:
         env["PATH"] = os.pathsep.join((str(BIN), env["PATH"]))
         made = Desk(service, service.root, env)
         shutil.copytree(ROOT / "docs", made.folder / "docs", ignore=_not_pages)
+        shutil.copy(ROOT / "README.md", made.folder)
         (made.folder / "until_it_speaks.py").write_text(UNTIL_IT_SPEAKS)
         try:
             done = made.shell(
