@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -52,6 +53,16 @@ def _sendable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_sendable(each) for each in value)
     return value
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_as_it_was() -> Iterator[None]:
+    """An interrupted command has the next Ctrl-C end its process, which is here that of all the
+    tests; one that then interrupts a call on purpose would end the run."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
