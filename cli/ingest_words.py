@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two progress events.
 EVENT_EVERY = 0.5
+#: Files that are named for one and the same note; --json names them all.
+_NAMED = 3
 
 
 class Telling:
@@ -103,8 +105,13 @@ def say_files(output: Output, report: IngestReport | DryRunReport) -> None:
     """What is odd, and what is wrong, on standard error."""
     from thoth_core.client.ingest_results import reason_of
 
-    for source, note in report.notes:
-        output.note(f"note: {one_line(source)}: {note}")
+    for note in dict.fromkeys(note for _, note in report.notes):
+        sources = [one_line(source) for source, each in report.notes if each == note]
+        for source in sources[:_NAMED]:
+            output.note(f"note: {source}: {note}")
+        if len(sources) > _NAMED:
+            more = len(sources) - _NAMED
+            output.note(f"note: {more:,} more files of which the same is true: {note}")
     for old, new in report.moves:
         output.note(f"moved: {one_line(old)} is now {one_line(new)}")
     for source in report.removals:

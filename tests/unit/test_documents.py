@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thoth_core.documents import base, code
 from thoth_core.documents.base import formats, is_supported, read_document
-from thoth_core.documents.decoding import decode
+from thoth_core.documents.decoding import decode, decode_noted
 from thoth_core.errors import InvalidInput, StorageError, ThothError
 from thoth_core.layout import NO_LAYOUT
 
@@ -151,3 +151,32 @@ def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
         read_document(path)
     assert "not valid UTF-8" in caught.value.cause
     str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "found"),
+    [
+        ("Съешь ещё этих мягких французских булок, да выпей же чаю.\n", "koi8-r", "koi8-r"),
+        ("Съешь ещё этих мягких французских булок, да выпей же чаю.\n", "cp1251", "cp1251"),
+        ("Ξεσκεπάζω την ψυχοφθόρα βδελυγμία στη γλώσσα τους.\n", "cp1253", "cp1253"),
+        (
+            "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n",
+            "shift_jis",
+            "cp932",
+        ),
+        ("吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n", "euc_jp", "euc-"),
+        ("道可道，非常道。名可名，非常名。无名天地之始。\n", "gb18030", "gb18030"),
+        ("道可道，非常道。名可名，非常名。無名天地之始。\n", "big5", "big5"),
+    ],
+)
+def test_text_in_the_encoding_of_its_script_is_read(text: str, encoding: str, found: str) -> None:
+    whole = text * 2_000
+    read, note = decode_noted(whole.encode(encoding))
+    assert read == whole
+    assert note.startswith(f"it is no UTF-8, and was read as {found}")
+
+
+@pytest.mark.parametrize("text", ["Über die Größe läßt sich streiten.\n", "Le cœur déçu naïve\n"])
+def test_latin_text_stays_latin(text: str) -> None:
+    read, note = decode_noted(text.encode("cp1252"))
+    assert (read, note) == (text, "it is no UTF-8, and was read as Windows-1252")
