@@ -172,3 +172,13 @@ def test_a_chunk_is_shown_by_the_beginning_of_its_id_with_its_neighbours(store: 
     assert several["ids"] == [f"id{i:04}" for i in range(10)]
     assert several["more"]
     assert show("zzz") == {"ids": [], "more": False}
+
+
+def test_a_filter_of_fifty_thousand_names_ends(store: StoreRoom, vectors: Any) -> None:
+    # Chroma refuses so many; one by one against each chunk the ledger would be at it for minutes.
+    names = [f"/docs/none/file{i}.md" for i in range(50_000)]
+    where = {"source": {"$in": [*names, source_of(0)]}}
+    [hits] = store.search(vectors[:1], k=EACH, where=where)
+    assert {hit["id"] for hit in hits} == {f"id{i:04}" for i in range(EACH)}
+    [others] = store.search(vectors[:1], k=EACH, where={"source": {"$nin": names}})
+    assert len(others) == EACH
