@@ -31,7 +31,8 @@ def test_the_async_client_has_the_names_and_arguments_of_the_other() -> None:
         one = inspect.signature(getattr(Thoth, name))
         other = getattr(AsyncThoth, name)
         assert one.parameters == inspect.signature(other).parameters, name
-        assert inspect.iscoroutinefunction(other), name
+        # sources gives one after the other, and is no coroutine.
+        assert inspect.iscoroutinefunction(other) or name == "sources", name
 
 
 def test_each_call_of_the_async_client_gives_what_the_other_gives(
