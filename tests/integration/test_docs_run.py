@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -166,6 +167,7 @@ def in_process(env: dict[str, str], folder: Path) -> Iterator[Told]:
     told = Told(io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8"))
     log = logging.getLogger("thoth")
     was = log.level, log.propagate, list(log.handlers)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with (
         Path(os.devnull).open() as nothing,
         mock.patch.dict(os.environ, env, clear=True),
@@ -178,6 +180,8 @@ def in_process(env: dict[str, str], folder: Path) -> Iterator[Told]:
             yield told
         finally:
             log.level, log.propagate, log.handlers = was
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def run_block(desk: Desk, page: Path, block: Block) -> None:
