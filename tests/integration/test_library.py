@@ -55,12 +55,12 @@ def test_each_call_of_the_async_client_gives_what_the_other_gives(
         "query": ("one", 3, None, None, None, "NAME"),
         "query_many": (["one", "two"], 2, {"n": 1}, None, None, "NAME"),
         "search": (vector, 2, None, None, None, "NAME"),
-        "export": (str(tmp_path / "NAME.zip"),),
+        "export": (str(tmp_path.with_name("NAME.zip")),),
         "abort_reembed": ("NAME",),
         "reembed": ("NAME", "fake/32"),
         "delete": (["i"], None, None, "NAME"),
         "delete_collection": ("NAME",),
-        "import_": (str(tmp_path / "NAME.zip"), ["NAME"], "NAME"),
+        "import_": (str(tmp_path.with_name("NAME.zip")), ["NAME"], "NAME"),
         "rename_collection": ("NAME", "NAME-2"),
     }
     only_looked_at = {"model", "dimension", "collections", "stats", "status", "verify"}
