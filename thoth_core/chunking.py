@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,7 +80,14 @@ class Chunk:
 def chunk(
     text: str, *, size: int, overlap: int, tokenizer: Tokenizer, layout: Layout = NO_LAYOUT
 ) -> list[Chunk]:
-    """The chunks of ``text`` in order; none for a blank text.
+    """As :func:`chunks`, all at once."""
+    return list(chunks(text, size=size, overlap=overlap, tokenizer=tokenizer, layout=layout))
+
+
+def chunks(
+    text: str, *, size: int, overlap: int, tokenizer: Tokenizer, layout: Layout = NO_LAYOUT
+) -> Iterator[Chunk]:
+    """The chunks of ``text`` in order, each cut when it is asked for; none for a blank text.
 
     No chunk has more than ``size`` tokens, and every character that is not blank is in one. A chunk
     begins with up to ``overlap`` tokens of the one before it, unless it begins at a heading or a
@@ -123,9 +131,8 @@ class _Cutter:
         self.first_lines = Lines(text, layout)
         self.last_lines = Lines(text, layout)
 
-    def run(self) -> list[Chunk]:
-        chunks: list[Chunk] = []
-        done = 0
+    def run(self) -> Iterator[Chunk]:
+        done = ordinal = 0
         start = self._ink(0)
         while start is not None:
             piece = self._piece(start, done)
@@ -133,13 +140,13 @@ class _Cutter:
                 # With the overlap nothing new fits.
                 start = self._ink(done)
                 continue
-            chunks.append(self._chunk(start, piece, len(chunks)))
+            yield self._chunk(start, piece, ordinal)
+            ordinal += 1
             done = piece.end
             following = self._ink(done)
             if following is None:
                 break
             start = following if piece.fresh else self._overlap(start, piece, following)
-        return chunks
 
     def _ink(self, position: int) -> int | None:
         match = _INK.search(self.text, position)

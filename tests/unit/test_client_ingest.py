@@ -426,3 +426,25 @@ def test_an_async_ingest_tells_its_progress_in_the_loop(settings: Settings, note
 
     with FakeService(settings, Store()):
         asyncio.run(scenario())
+
+
+def test_an_ingest_can_be_ended_while_a_long_file_is_cut(
+    settings: Settings, tmp_path: Path
+) -> None:
+    class Enough(Exception):
+        pass
+
+    long = tmp_path / "long.txt"
+    long.write_text("A sentence of some words. " * 20_000)
+    told: list[IngestProgress] = []
+
+    def tell(at: IngestProgress) -> None:
+        told.append(at)
+        if len(told) == 10:
+            raise Enough
+
+    with FakeService(settings, Store()) as service, Thoth(settings, autostart=False) as thoth:
+        with pytest.raises(Enough):
+            thoth.ingest([long], on_progress=tell)
+        assert service.of("documents")
+        assert not service.of("add"), "it was told while nothing of the file was sent yet"

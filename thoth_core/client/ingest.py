@@ -16,7 +16,7 @@ from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thoth_core.chunking import chunk
+from thoth_core.chunking import chunks as cut
 from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Seconds for what is under way when the account of the provider is found to be of no use.
 PAID_SECONDS = 60.0
+#: Chunks that are cut in one go, which takes a tenth of a second or two.
+CUT_AT_ONCE = 256
 
 StrPath = str | os.PathLike[str]
 
@@ -207,13 +209,18 @@ class Ingest(Leaving):
     def _take(
         self, document: Document, state: str, known: bool, encoding: TextEncoding, size: int
     ) -> None:
-        chunks = chunk(
+        chunks = []
+        for piece in cut(
             document.text,
             size=self._settings.chunk_size,
             overlap=self._settings.chunk_overlap,
             tokenizer=encoding,
             layout=document.layout,
-        )
+        ):
+            chunks.append(piece)
+            if not len(chunks) % CUT_AT_ONCE:
+                # A file of many megabytes takes many seconds.
+                self._tend()
         file = file_of(self._collection, document.source, state, known, chunks)
         file.bytes = size
         file.moved_from = self._moved_from(document.source, state)

@@ -186,10 +186,11 @@ class Storing(Waiting):
             self._account.overtaken(file)
 
     def _tend(self) -> None:
-        """While a file is parsed: take answers, and end if it is to end."""
+        """While a file is parsed or cut: take answers, and end if it is to end."""
         self._check()
         self._drain()
         self._send_late()
+        self._tell()
 
     def _tell(self) -> None:
         self._account.tell(
