@@ -10,7 +10,8 @@ install: $(STAMP)
 
 # torch first and by itself: an open range would take its CUDA build, which is several gigabytes.
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Thoth needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[service,documents,offline,dev,docs]"
 	touch $@

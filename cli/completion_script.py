@@ -28,7 +28,8 @@ def completion(options: Options, shell: str) -> None:
            (with fpath+=(~/.zfunc); autoload -Uz compinit; compinit in ~/.zshrc)
     fish:  thoth completion fish > ~/.config/fish/completions/thoth.fish
 
-    It is in force in the next shell; in the present one after: source <(thoth completion bash)
+    Make the folder first if it is not there (mkdir -p). It is in force in the next shell; in the
+    present one after: source <(thoth completion bash)
     """
     from click.shell_completion import get_completion_class
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     ),
     ("thoth ingest --prune docs/", "also remove what is stored of files that are gone"),
     ("thoth ingest --dry-run docs/", "what would be embedded, and what that would cost"),
-    ("date | thoth ingest -", "a text on standard input"),
+    ("date | thoth ingest - --name today", "a text on standard input"),
     ("thoth ingest --events docs/", "one JSON event a file as it goes on, for a program"),
     exits={
         1: "every file failed",
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--prune", is_flag=True, help="Remove what is stored of files that are gone.")
 @click.option("--no-ignore", is_flag=True, help="Heed no .gitignore and no .thothignore.")
+@click.option("--name", help="What a text on standard input is to be known as; else it is -.")
 @click.option("--events", is_flag=True, help="One JSON event a file while it goes on.")
 @common
 @collection_option
@@ -50,17 +51,21 @@ def ingest(
     dry_run: bool,
     prune: bool,
     no_ignore: bool,
+    name: str | None,
     events: bool,
 ) -> int:
     """Read, chunk and store files and folders; what has not changed is skipped.
 
-    PATH is a file, a folder, or - for a text on standard input. A file that was moved within PATH
+    PATH is a file, a folder, or - for a text on standard input, which takes the place of what was
+    there under its --name. A file that was moved within PATH
     keeps its vectors; with --prune documents below PATH whose file is gone, or ignored now, are
     removed. Exits with 3 if some files failed; the report names them. With --dry-run nothing is
     embedded, stored or removed.
     """
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("- stands alone: standard input is one text")
+    if name is not None and paths != ("-",):
+        raise click.UsageError("--name is for a text on standard input; files have their paths")
     if "-" in paths and prune:
         raise click.UsageError("--prune is for files and folders, not for standard input")
     from cli.ingest_words import Telling
@@ -74,7 +79,9 @@ def ingest(
     with options.thoth() as thoth:
         try:
             if paths == ("-",):
-                report = _standard_input(thoth, options.collection, telling, dry_run=dry_run)
+                report = _standard_input(
+                    thoth, name or "-", options.collection, telling, dry_run=dry_run
+                )
             else:
                 report = thoth.ingest(
                     paths,
@@ -108,7 +115,7 @@ def ingest(
 
 
 def _standard_input(
-    thoth: Thoth, collection: str | None, telling: Telling, *, dry_run: bool
+    thoth: Thoth, name: str, collection: str | None, telling: Telling, *, dry_run: bool
 ) -> IngestReport | DryRunReport:
     from thoth_core import IngestReport
     from thoth_core.documents.decoding import decode
@@ -116,10 +123,10 @@ def _standard_input(
     try:
         text = decode(sys.stdin.buffer.read())
     except InvalidInput as error:
-        return IngestReport(failed=[("-", error)])
+        return IngestReport(failed=[(name, error)])
     if dry_run:
-        return thoth.ingest_text(text, "-", collection, telling.progress, dry_run=True)
-    return thoth.ingest_text(text, "-", collection, telling.progress)
+        return thoth.ingest_text(text, name, collection, telling.progress, dry_run=True)
+    return thoth.ingest_text(text, name, collection, telling.progress)
 
 
 def exit_code(report: IngestReport | DryRunReport) -> int:
@@ -132,14 +139,13 @@ def exit_code(report: IngestReport | DryRunReport) -> int:
 
 def say(output: Output, report: IngestReport, *, files: bool = True) -> None:
     """The report, for people; without ``files`` only its sums."""
-    from cli.ingest_words import counts, say_files, skipped
+    from cli.ingest_words import chunks, counts, gone, say_files, skipped
 
     if files:
         say_files(output, report)
     output.line(f"files: {counts(report)}")
     if report.skipped:
         output.line(f"skipped: {skipped(report.skipped)}")
-    output.line(
-        f"chunks: {report.chunks} ({report.embedded} embedded, {report.reused} reused, "
-        f"{report.windowed} longer than the model reads)"
-    )
+    output.line(f"chunks: {chunks(report)}")
+    if report.gone:
+        output.note(f"{gone(report.gone)}: thoth ingest --prune removes what is stored of them")

@@ -117,7 +117,8 @@ def say_files(output: Output, report: IngestReport | DryRunReport) -> None:
     for source in report.removals:
         output.note(f"removed: {one_line(source)}")
     for source, error in report.failed:
-        output.warn(f"failed: {one_line(source)}: {reason_of(error)}")
+        way_out = f" ({one_line(error.fix)})" if error.fix else ""
+        output.warn(f"failed: {one_line(source)}: {reason_of(error)}{way_out}")
 
 
 def counts(report: IngestReport | DryRunReport) -> str:
@@ -131,6 +132,23 @@ def counts(report: IngestReport | DryRunReport) -> str:
         f"{len(report.failed):,} failed",
     ]
     return ", ".join(parts)
+
+
+def chunks(report: IngestReport) -> str:
+    """``"10 (3 embedded, 2 reused, 5 unchanged; 2 of them in windows, …)"``."""
+    same = max(0, report.chunks - report.embedded - report.reused)
+    parts = [
+        f"{report.embedded:,} embedded",
+        *([f"{report.reused:,} reused"] if report.reused else []),
+        *([f"{same:,} unchanged"] if same else []),
+    ]
+    windows = f"; {report.windowed:,} in windows, each being longer than the model reads at once"
+    return f"{report.chunks:,} ({', '.join(parts)}{windows if report.windowed else ''})"
+
+
+def gone(count: int) -> str:
+    """``"2 stored files are gone"``."""
+    return f"{count:,} stored file{'s are' if count > 1 else ' is'} gone"
 
 
 def skipped(counted: Mapping[str, int]) -> str:

@@ -87,7 +87,7 @@ def require(ledger: Ledger, name: str) -> Collection:
     raise CollectionNotFound(
         f"there is no collection {name!r}",
         cause=f"the collections are: {there}" if names else "there is no collection yet",
-        fix="use one of these with --collection" if names else "thoth ingest PATH",
+        fix=f"thoth ingest PATH --collection {shlex.quote(name)} makes it",
         collection=name,
         collections=names,
     )

@@ -52,6 +52,7 @@ def test_from_ingest_to_delete_every_command_tells_its_result_as_json(
         "unchanged": 0,
         "moved": 0,
         "removed": 0,
+        "gone": 0,
         "failed": [],
         "skipped": {},
     }

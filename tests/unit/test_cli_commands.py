@@ -248,6 +248,7 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
                 "unchanged": 0,
                 "moved": 0,
                 "removed": 0,
+                "gone": 0,
                 "failed": [],
                 "skipped": {},
             },

@@ -57,6 +57,7 @@ class DryRun(Ingest):
             moves=report.moves,
             removals=report.removals,
             skipped=report.skipped,
+            gone=report.gone,
             chunks=report.chunks,
             unchanged_chunks=self._unchanged_chunks,
             stored=self._embedded,

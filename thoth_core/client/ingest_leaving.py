@@ -100,6 +100,7 @@ class Leaving(Storing):
     def _remove_lost(self) -> None:
         """Remove the documents whose files are gone or left out. All else is stored by now."""
         if not self._prune:
+            self._count_gone()
             return
         stored = self._stored_below()
         self._keep_empty(stored)
@@ -109,6 +110,13 @@ class Leaving(Storing):
         for source in sorted(lost(stored, keep, self._unseen)):
             if self._is_lost(source):
                 self._remove(source)
+
+    def _count_gone(self) -> None:
+        """What is still found although its file is no more is worth a word."""
+        if self._given and self._found:
+            keep = self._found | set(self._taken.values())
+            candidates = lost(self._stored_below(), keep, self._unseen)
+            self._report.gone = sum(map(is_gone, candidates))
 
     def _is_lost(self, source: str) -> bool:
         if is_gone(source) or source in self._binary:

@@ -56,7 +56,9 @@ class IngestReport:
     for each that was not taken in whole; ``unchanged`` counts besides what had not changed what
     another ingest, which began later, stored meanwhile; ``moves`` has (from, to) of the ``moved``
     ones, ``removals`` the sources of the ``removed`` documents, and ``skipped`` how many files and
-    folders were passed over, by reason. ``chunks`` counts those of new, changed and moved files.
+    folders were passed over, by reason; ``gone`` counts documents below the given paths whose files
+    are no more and that were left, because nothing was to be pruned. ``chunks`` counts those of
+    new, changed and moved files.
     ``notes`` has (source, what to know of it) for files that were taken and may not be as meant.
     ``cost`` is what the tokens cost."""
 
@@ -76,6 +78,7 @@ class IngestReport:
     moves: list[tuple[str, str]] = field(default_factory=list)
     removals: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    gone: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The documented JSON form, without its ``schema_version``."""
@@ -125,6 +128,7 @@ class DryRunReport:
     tokens_to_embed: int
     encoding: str
     cost: Cost
+    gone: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The documented JSON form, without its ``schema_version``."""
@@ -161,6 +165,7 @@ def _files(report: IngestReport | DryRunReport) -> dict[str, Any]:
         "unchanged": report.unchanged,
         "moved": report.moved,
         "removed": report.removed,
+        "gone": report.gone,
         "failed": [{"source": s, "reason": reason_of(e)} for s, e in report.failed],
         "skipped": dict(sorted(report.skipped.items())),
     }
