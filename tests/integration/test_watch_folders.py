@@ -154,8 +154,11 @@ def test_it_goes_on_when_the_service_and_the_folder_are_made_again(
     watch.until(lambda: alike(thoth, folder.path))
     # A folder that is gone may be a disk that was taken out: what is stored stays.
     before = content(thoth)
+    number = folder.path.stat().st_ino
     shutil.rmtree(folder.path)
+    # Most file systems give it the number that it had.
     folder.path.mkdir()
+    print("the same number:", folder.path.stat().st_ino == number)
     file = folder.new()
     watch.until(lambda: content(thoth).sources == {str(file)})
     assert before.sources - {str(file)}

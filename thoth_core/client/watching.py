@@ -38,6 +38,9 @@ _LOOK = 500
 #: Seconds between two whole looks while nothing asks for one.
 _WHOLE = 600.0
 
+#: What watchfiles calls the end of a file or folder.
+_DELETED = 3
+
 _WHOLE_BATCH = Batch(True, [])
 #: Errors that another try may not meet, beside those that say so.
 _PASSING = (DeadlineExceeded, StorageError, WorkerFailed)
@@ -126,6 +129,9 @@ class Watching:
             changed = notify.watch(_TOGETHER, _REST, _LOOK, None)
             if changed == "signal":
                 raise KeyboardInterrupt
+            if not isinstance(changed, str) and any((_DELETED, root) in changed for root in there):
+                # What is there in its place may have the very number that it had.
+                return
             if not isinstance(changed, str) and not self._todo:
                 self._todo = batch((path for _, path in changed), roots, self._own)
             elif time.monotonic() - self._looked >= _WHOLE:
