@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.service import RealService
 from tests.support.synced import Folder, content, same_as_fresh
-from thoth_core import Conflict, Thoth
+from thoth_core import Conflict, IngestProgress, Thoth
 from thoth_core.client import ingest
 from thoth_core.client.calls import Calls
 from thoth_core.client.ingest_results import FileOutcome
@@ -102,10 +102,9 @@ def test_what_is_ignored_now_or_no_text_any_more_goes(thoth: Thoth, folder: Fold
     (folder.path / ".thothignore").write_text(a.name)
     b.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
     c.unlink()
-    c.symlink_to("nowhere")
     report = thoth.ingest(folder.path, prune=True)
     assert set(report.removals) == {str(a), str(b), str(c)} and report.failed == []
-    assert report.skipped == {"hidden": 1, "ignored": 1, "binary": 1, "dangling": 1}
+    assert report.skipped == {"hidden": 1, "ignored": 1, "binary": 1}
     assert content(thoth).sources == {str(d)}
     assert thoth.ingest(folder.path, prune=True, ignore=False).new == 1
 
@@ -141,6 +140,86 @@ def test_what_cannot_be_seen_is_not_removed(
     if how == "empty":
         (folder.path / ".keep").touch()
         assert thoth.ingest(folder.path, prune=True).removed == 5
+
+
+def test_behind_a_link_to_a_disk_that_is_away_nothing_is_gone(
+    thoth: Thoth, folder: Folder, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "x.md").write_text("On the disk.")
+    (disk / "y.md").write_text("Also on the disk.")
+    (folder.path / "link").symlink_to(disk)
+    (folder.path / "y.md").symlink_to(disk / "y.md")
+    kept = folder.new()
+    assert thoth.ingest(folder.path).new == 3
+    before = content(thoth)
+    disk.rename(tmp_path / "away")
+    # A new file with the text of one that is away is no move either.
+    (folder.path / "copy.md").write_text("On the disk.")
+    report = thoth.ingest(folder.path, prune=True)
+    assert (report.removed, report.moved, report.new, report.gone) == (0, 0, 1, 0)
+    assert before.sources < content(thoth).sources and str(kept) in before.sources
+    (folder.path / "link").unlink()
+    (folder.path / "y.md").unlink()
+    assert thoth.ingest(folder.path, prune=True).removed == 2
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_given_folder_that_is_empty_keeps_its_documents_in_any_order(
+    thoth: Thoth, folder: Folder, order: int
+) -> None:
+    mount = folder.path / "mnt"
+    mount.mkdir()
+    (mount / "report.md").write_text("The report of the year.")
+    folder.new()
+    given = [folder.path, mount][::order]
+    assert thoth.ingest(given).new == 2
+    before = content(thoth)
+    (mount / "report.md").unlink()
+    (folder.path / "copy.md").write_text("The report of the year.")
+    for prune in (False, True):
+        report = thoth.ingest(given, prune=prune)
+        assert (report.removed, report.moved) == (0, 0)
+        assert len(report.failed) == int(prune)
+    assert before.sources < content(thoth).sources
+
+
+def test_a_folder_whose_ignore_file_cannot_be_read_is_left_alone(
+    thoth: Thoth, folder: Folder
+) -> None:
+    sub = folder.path / "sub"
+    sub.mkdir()
+    (folder.path / ".gitignore").write_text("*.log\n")
+    (sub / ".gitignore").write_text("!keep.log\n")
+    (sub / "keep.log").write_text("Kept.")
+    other = folder.new()
+    assert thoth.ingest(folder.path).new == 2
+    before = content(thoth)
+    (sub / ".gitignore").unlink()
+    (sub / ".gitignore").mkdir()
+    (sub / "new.md").write_text("Perhaps it is a secret.")
+    report = thoth.ingest(folder.path, prune=True)
+    assert (report.removed, report.new, report.unchanged, len(report.failed)) == (0, 0, 1, 1)
+    assert content(thoth) == before and str(other) in before.sources
+
+
+def test_a_file_that_came_back_meanwhile_has_not_moved(thoth: Thoth, folder: Folder) -> None:
+    old, new = folder.path / "m.md", folder.path / "z.md"
+    old.write_text("The same text.")
+    thoth.ingest(folder.path)
+    old.unlink()
+    new.write_text("The same text.")
+    # Another moved file, so that the look at what is gone was before.
+    (folder.path / "a.md").write_text("Another text.")
+
+    def tell(at: IngestProgress) -> None:
+        if at.source == str(folder.path / "a.md"):
+            old.write_text("The same text.")
+
+    report = thoth.ingest(folder.path, on_progress=tell)
+    assert (report.moved, report.new) == (0, 2)
+    assert content(thoth).sources >= {str(old), str(new)}
 
 
 @pytest.mark.parametrize("prune", [False, True])

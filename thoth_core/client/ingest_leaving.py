@@ -55,6 +55,8 @@ class Leaving(Storing):
                 self._unseen.append(source)
                 self._account.files += 1
                 self._account.failed(source, item.error)
+        # An empty folder may be the place of a disk that is not mounted.
+        self._unseen += [*self._discovery.shut, *self._discovery.empty]
         self._account.files += len(found)
         self._account.bytes += sum(item.size for item in found)
         return found
@@ -85,10 +87,12 @@ class Leaving(Storing):
         if self._moves is None:
             candidates = lost(self._stored_below(), self._found, self._unseen)
             self._moves = Moves({s: state for s, state in candidates.items() if is_gone(s)})
-        old = self._moves.take(source, state)
-        if old is not None:
-            self._taken[source] = old
-        return old
+        while (old := self._moves.take(source, state)) is not None:
+            # It may have come back since the run began.
+            if is_gone(old):
+                self._taken[source] = old
+                return old
+        return None
 
     def _passed_over(self, item: Found, why: Why) -> None:
         """The file is none of those that stay, as it turned out."""
@@ -128,7 +132,6 @@ class Leaving(Storing):
         for folder in self._discovery.empty:
             inside = folder.rstrip("/") + "/"
             if any(source.startswith(inside) for source in stored):
-                self._unseen.append(folder)
                 shown = printable(Path(folder))
                 error = file_error(
                     StorageError,

@@ -73,10 +73,13 @@ _Todo = list[tuple[Path, bool, Rules]]
 
 class Discovery:
     """One look at files and folders. Nothing is raised for what it meets, and folders are listed
-    only when it is their turn. ``empty`` are the named folders with nothing in them."""
+    only when it is their turn. ``empty`` are the named folders with nothing in them, ``shut`` those
+    with an ignore file that cannot be read: what it hides is not known, so nothing in them is
+    looked at."""
 
     def __init__(self, *, ignore: bool = True, own: Iterable[Path] = ()) -> None:
         self.empty: list[str] = []
+        self.shut: list[str] = []
         self._ignores = IgnoreFiles(enabled=ignore)
         self._told = 0
         self._seen: set[tuple[int, int]] = set()
@@ -84,17 +87,20 @@ class Discovery:
 
     def walk(self, paths: Iterable[Path | str]) -> Iterator[Item]:
         """One item for each file, in the order of ``paths`` and sorted in each folder."""
-        for path in paths:
-            named = Path(os.path.abspath(path))  # noqa: PTH100 - links are not followed
+        given = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100 - not its links
+        # Before any of it is walked, because one may be come to from another.
+        self.empty = [str(path) for path in given if _is_empty(path)]
+        for named in given:
             yield from self._walk([(named, True, Rules())])
 
     def within(self, root: str, path: str) -> Iterator[Item]:
         """As if ``path`` had been come to from the folder ``root``; nothing for one that is not
         there (any more)."""
         rules = self._rules(root, path)
+        yield from self._unread()
         if isinstance(rules, Why):
             yield Skipped(Path(path), rules)
-        elif not is_gone(path):
+        elif not is_gone(path) and not self._is_shut(path):
             yield from self._walk([(Path(path), False, rules)])
 
     def why_left_out(self, roots: Iterable[str], source: str) -> Why | None:
@@ -103,7 +109,8 @@ class Discovery:
         try:
             status = os.stat(source)  # noqa: PTH116
         except OSError:
-            return Why.DANGLING if os.path.islink(source) else None  # noqa: PTH114
+            # Also a link to nothing: what it leads to may be on a disk that is not mounted.
+            return None
         if not stat.S_ISREG(status.st_mode):
             return Why.SPECIAL
         if (status.st_dev, status.st_ino) in self._seen:
@@ -155,11 +162,10 @@ class Discovery:
                 continue
             if named:
                 rules = self._ignores.above(str(path))
-                if not inside:
-                    self.empty.append(str(path))
             within = self._ignores.inside(str(path), rules, {entry.name for entry in inside})
             yield from self._unread()
-            todo.extend((entry, False, within) for entry in inside)
+            if not self._is_shut(str(path)):
+                todo.extend((entry, False, within) for entry in inside)
 
     def _why_not(
         self, path: Path, named: bool, status: os.stat_result, rules: Rules
@@ -195,8 +201,12 @@ class Discovery:
 
     def _unread(self) -> Iterator[Failed]:
         for path, error in self._ignores.failed[self._told :]:
+            self.shut.append(_folder_of(path))
             yield Failed(Path(path), error)
         self._told = len(self._ignores.failed)
+
+    def _is_shut(self, path: str) -> bool:
+        return any(is_below(path, folder) for folder in self.shut)
 
     def _first(self, status: os.stat_result) -> bool:
         """Whether this file or folder was not met before, under whatever name."""
@@ -216,11 +226,15 @@ def discover(paths: Iterable[Path | str], *, ignore: bool = True) -> Iterator[It
 
 
 def is_gone(path: str) -> bool:
-    """Whether there certainly is no such file or folder; False if that cannot be seen."""
+    """Whether there certainly is no such file or folder; False if that cannot be seen, as behind a
+    link that leads nowhere: what it leads to may be on a disk that is not mounted."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
-        return True
+        above = os.path.dirname(path)  # noqa: PTH120
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)  # noqa: PTH120
+        return os.path.exists(above)  # noqa: PTH110
     except (OSError, ValueError):
         return False
     return False
@@ -243,6 +257,20 @@ def _unknown(path: Path, named: bool, problem: OSError | ValueError) -> Skipped 
         if missing:
             return Skipped(path, Why.VANISHED)
     return Failed(path, open_error(problem, printable(path)), missing)
+
+
+def _folder_of(ignore_file: str) -> str:
+    """The folder that an ignore file is about."""
+    whole = ignore_file.removesuffix("/.git/info/exclude")
+    return whole if whole != ignore_file else os.path.dirname(ignore_file)  # noqa: PTH120
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except (OSError, ValueError):
+        return False
 
 
 def _key(path: Path) -> tuple[int, int] | None:
