@@ -291,13 +291,15 @@ def test_a_wrong_key(make_service: Make, model: str) -> None:
         assert len(server.books.requests) == 2
 
 
-def test_a_lock_that_a_stranger_holds(filled: RealService) -> None:
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_lock_that_another_process_holds(filled: RealService, ours: bool) -> None:
     code = (
         "import sys; from pathlib import Path; from thoth_core.locks import FileLock\n"
         "lock = FileLock(Path(sys.argv[1])); print(lock.acquire(), flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
-        [sys.executable, "-c", code, str(filled.root / "db" / "thoth" / "lock-store")],
+        [sys.executable, "-c", code, str(filled.root / "db" / "thoth" / "lock-store")]
+        + ["-m", "store_worker"] * ours,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -306,7 +308,12 @@ def test_a_lock_that_a_stranger_holds(filled: RealService) -> None:
         assert other.stdout is not None and other.stdout.readline() == "True\n"
         found = examine(filled, "--only", "locks", code=1)["locks"]
         assert found["details"]["held"] == {"store": other.pid}
-        mended(filled, found["fix"], "--only", "locks")
+        if ours:
+            mended(filled, found["fix"], "--only", "locks")
+        else:
+            assert (found["acts"], found["fix"]) == ([], "") and "none of ours" in found["cause"]
+            filled.run("thoth", "doctor", "--fix", "--only", "locks")
+            assert other.poll() is None
     finally:
         other.kill()
         other.communicate()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from thoth_core.doctor import mending
-from thoth_core.doctor.checks import packages
+from thoth_core.doctor.checks import locks, packages
 from thoth_core.doctor.checks.threads import computing
 from thoth_core.doctor.context import Context
 from thoth_core.doctor.mounts import NETWORK, mount_of
@@ -16,6 +18,7 @@ from thoth_core.doctor.registry import CHECKS, NAMES, Check
 from thoth_core.doctor.requirements import parse, satisfies
 from thoth_core.doctor.result import Result, failed, ok, warn, worst
 from thoth_core.doctor.runner import run_checks
+from thoth_core.locks import FileLock
 from thoth_core.openmp import copies_in, several, severe
 from thoth_core.settings import Settings
 
@@ -192,3 +195,33 @@ def test_the_page_names_every_check_and_what_it_looks_at() -> None:
     assert list(told) == list(NAMES)
     for name in failed("", "").to_dict():
         assert f"`{name}`" in page
+
+
+def test_no_process_is_ended_for_a_number_that_stands_in_a_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "ENDING", 0.0)
+    places = {"RAG_VECTOR_DB_PATH": str(tmp_path), "THOTH_RUNTIME_DIR": str(tmp_path / "run")}
+    settings = Settings.load(places, tmp_path, {})
+    settings.data_dir.mkdir(parents=True)
+    path = settings.data_dir / "lock"
+    lock = FileLock(path)
+    assert lock.acquire()
+    # One of ours by its command line, with the number that stands there and without the file.
+    command = [sys.executable, "-c", "input()", "-m", "store_worker"]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE)
+    try:
+        # Above what any machine counts to.
+        gone = 2**30
+        for pid, why in (
+            (other.pid, "does not have it open"),
+            (os.getpid(), "none of ours"),
+            (gone, "not to be seen"),
+        ):
+            path.write_text(f"{pid}\n")
+            found = locks.check(Context(settings, {}))
+            assert (found.status, found.acts, found.fix) == ("failed", (), "")
+            assert why in found.cause and str(pid) in found.cause
+    finally:
+        other.communicate(b"\n", timeout=20)
+        lock.release()

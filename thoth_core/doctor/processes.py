@@ -115,6 +115,17 @@ def maps_of(pid: int) -> str:
         return ""
 
 
+def has_open(pid: int, path: Path) -> bool:
+    """Whether it is known to have the file ``path`` open, under whatever name."""
+    with contextlib.suppress(OSError):
+        file = path.stat()
+        for entry in (PROC / str(pid) / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(entry.stat(), file):
+                    return True
+    return False
+
+
 def open_below(pid: int, folders: Iterable[str]) -> list[str]:
     """The files below one of ``folders`` that it has open or mapped, sorted."""
     starts = tuple(folder.rstrip("/") + "/" for folder in folders)
