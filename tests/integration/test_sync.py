@@ -15,10 +15,11 @@ import pytest
 
 from tests.support.service import RealService
 from tests.support.synced import Folder, content, same_as_fresh
-from thoth_core import Conflict, IngestProgress, Thoth
+from thoth_core import Conflict, Thoth
 from thoth_core.client import ingest
 from thoth_core.client.calls import Calls
 from thoth_core.client.ingest_results import FileOutcome
+from thoth_core.documents.base import FileBytes
 
 
 @pytest.fixture
@@ -204,20 +205,25 @@ def test_a_folder_whose_ignore_file_cannot_be_read_is_left_alone(
     assert content(thoth) == before and str(other) in before.sources
 
 
-def test_a_file_that_came_back_meanwhile_has_not_moved(thoth: Thoth, folder: Folder) -> None:
+def test_a_file_that_came_back_meanwhile_has_not_moved(
+    thoth: Thoth, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = folder.path / "m.md", folder.path / "z.md"
     old.write_text("The same text.")
     thoth.ingest(folder.path)
     old.unlink()
     new.write_text("The same text.")
-    # Another moved file, so that the look at what is gone was before.
+    # With it the run looks at what is gone.
     (folder.path / "a.md").write_text("Another text.")
+    read = ingest.read_file
 
-    def tell(at: IngestProgress) -> None:
-        if at.source == str(folder.path / "a.md"):
+    def comes_back(path: Path) -> FileBytes:
+        if path == new:
             old.write_text("The same text.")
+        return read(path)
 
-    report = thoth.ingest(folder.path, on_progress=tell)
+    monkeypatch.setattr(ingest, "read_file", comes_back)
+    report = thoth.ingest(folder.path)
     assert (report.moved, report.new) == (0, 2)
     assert content(thoth).sources >= {str(old), str(new)}
 
