@@ -10,6 +10,7 @@ from thoth_core.documents.base import Content
 from thoth_core.headings import Heading
 from thoth_core.layout import Layout
 from thoth_core.reader import messages
+from thoth_core.reader.__main__ import _parsed
 from thoth_core.reader.messages import Answer, Refused
 
 places = st.integers(0, 2**31)
@@ -57,3 +58,13 @@ def test_a_length_that_no_reader_gives_is_refused() -> None:
         messages.answer_length(struct.pack("<Q", 2**40))
     with pytest.raises((ValueError, KeyError, TypeError)):
         messages.read_answer(b"\x80")
+
+
+def test_a_table_of_very_many_records_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"name,age\n" + b"ann,3\n" * 10
+    whole = _parsed("csv", data, False)
+    assert isinstance(whole, Content) and len(whole.layout.rows) == 11
+    monkeypatch.setattr(messages, "MAX_PLACES", 30)
+    refused = _parsed("csv", data, False)
+    assert isinstance(refused, Refused) and refused.reason == "it has too many records for one file"
+    assert refused.fix == "split it: split -l 500000 FILE"

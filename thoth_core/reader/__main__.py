@@ -70,6 +70,10 @@ def _parsed(form: str, data: bytes, faults: bool) -> Content | Refused:
         )
     if len(content.text) > messages.MAX_TEXT_CHARS:
         return Refused(f"its text is longer than {messages.MAX_TEXT_CHARS:,} characters")
+    layout = content.layout
+    parts = (layout.headings, layout.pages, layout.breaks, layout.rows, layout.lines or ())
+    if sum(map(len, parts)) > messages.MAX_PLACES:
+        return Refused("it has too many records for one file", "split it: split -l 500000 FILE")
     return content
 
 

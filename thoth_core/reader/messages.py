@@ -18,6 +18,9 @@ from thoth_core.layout import Layout
 
 #: A text of more characters than this is refused: a small file can hold any amount (a zip bomb).
 MAX_TEXT_CHARS = MAX_FILE_BYTES
+#: And so is one with more places (records, headings, lines): each takes the client a hundred bytes
+#: and more, so a table of short records would fill its memory and not that of its reader.
+MAX_PLACES = 3_000_000
 #: An answer is no larger: four bytes a character, and its layout.
 MAX_ANSWER_BYTES = 6 * MAX_TEXT_CHARS
 _HEAD, _LENGTH = struct.Struct("<I"), struct.Struct("<Q")
