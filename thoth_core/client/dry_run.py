@@ -6,19 +6,23 @@ asks which texts the store has vectors of. Nothing is written, and no model is a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from thoth_core import validation
+from thoth_core.client.greeting import model_of
 from thoth_core.client.house import Replaced
 from thoth_core.client.ingest import Ingest, StrPath
 from thoth_core.client.ingest_results import DryRunReport, IngestReport
+from thoth_core.client.locate import control_path, listening
 from thoth_core.client.packs import File, Pack
 from thoth_core.client.requests import Plan, Request, single
 from thoth_core.client.results import AddReport
 from thoth_core.encoding import TextEncoding, load_encoding
+from thoth_core.errors import ThothError
 from thoth_core.ids import text_hash
 from thoth_core.prices import cost_of, encoding_of
 
@@ -34,6 +38,9 @@ class _Found:
 class DryRun(Ingest):
     """One dry run; used once."""
 
+    # What nothing was counted of, where there was no file to read.
+    _tokens = _unchanged_chunks = _embedded = _repeated = 0
+
     def dry_files(self, paths: Iterable[StrPath] | StrPath, deadline: float | None) -> DryRunReport:
         """What :meth:`files` would do."""
         return self._made(self.files(paths, deadline))
@@ -43,6 +50,8 @@ class DryRun(Ingest):
         return self._made(self.text(text, source, deadline))
 
     def _made(self, report: IngestReport) -> DryRunReport:
+        if not self._model:
+            self._find_model()
         prices = self._settings.prices
         return DryRunReport(
             collection=self._collection,
@@ -65,19 +74,29 @@ class DryRun(Ingest):
             to_embed=report.embedded,
             tokens=self._tokens,
             tokens_to_embed=report.tokens,
-            encoding=self._counter.name,
+            encoding=self._counter().name,
             cost=cost_of(self._model, report.tokens, prices=prices),
         )
+
+    def _find_model(self) -> None:
+        """The model, where there was no file to ask for: nothing is started for it, and no error
+        of this question is one of the run, which is done."""
+        if listening(control_path(self._settings)):
+            with contextlib.suppress(ThothError):
+                self._model = self._ask("look up", self._look_up([])).model
+            for future in list(self._open):
+                future.cancel()
+        self._model = self._model or model_of(self._settings, self._connection.greeting)
+
+    def _counter(self) -> TextEncoding:
+        return load_encoding(encoding_of(self._model) or self._settings.chunk_encoding)
 
     # ---- in place of what an ingest does
 
     def _known(self, sources: list[str]) -> dict[str, Any]:
         # First, because what the service says is wrong concerns all files; and for the model.
         self._model = self._ask("look up", self._look_up([])).model
-        self._counter: TextEncoding = load_encoding(
-            encoding_of(self._model) or self._settings.chunk_encoding
-        )
-        self._tokens = self._unchanged_chunks = self._embedded = self._repeated = 0
+        self._encoding = self._counter()
         #: Digests of the texts that are to be embedded: each is, once.
         self._wanted: set[bytes] = set()
         return super()._known(sources)
@@ -112,7 +131,7 @@ class DryRun(Ingest):
         self._submit("look up", self._look_up(hashes), looked_up)
 
     def _count(self, text: str, *, embedded: bool) -> None:
-        tokens = self._counter.count(text)
+        tokens = self._encoding.count(text)
         self._tokens += tokens
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if embedded:
