@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from thoth_core.doctor import redact
+from thoth_core.doctor.bundle import write_bundle
+from thoth_core.settings import Settings
 
 KEY = "my-own-key-of-a-server"
 LINES = [
@@ -88,3 +92,14 @@ def test_a_death_report_without_what_its_process_wrote() -> None:
 def test_a_key_is_nowhere() -> None:
     value = {"a": [f"x {KEY} y", {"b": "sk-abcdefgh"}], "n": 1, "none": None}
     assert redact.everywhere(value, KEY) == {"a": ["x … y", {"b": "sk-…"}], "n": 1, "none": None}
+
+
+def test_a_bundle_does_not_name_the_collection_that_is_set(tmp_path: Path) -> None:
+    names = {"RAG_COLLECTION_NAME": "cormorant", "RAG_EMBEDDING_MODEL": "fake/8"}
+    settings = Settings.load(names, tmp_path, {"HOME": str(tmp_path)})
+    write_bundle(tmp_path / "b.zip", [], settings, None)
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        content = {name: archive.read(name).decode() for name in archive.namelist()}
+    rows = {row["name"]: row["value"] for row in json.loads(content["settings.json"])}
+    assert (rows["RAG_COLLECTION_NAME"], rows["RAG_EMBEDDING_MODEL"]) == ("set", "fake/8")
+    assert "cormorant" not in "".join(content.values())

@@ -38,6 +38,8 @@ _OURS_ALONE = frozenset(
         "openmp",
     }
 )
+#: Settings of which is told only whether they are set: keys, and names that users made up.
+_HIDDEN = frozenset({"API_OPENAI_KEY", "RAG_COLLECTION_NAME"})
 #: Lines of each log file, and reports.
 LINES, REPORTS = 300, 20
 _README = """\
@@ -120,7 +122,7 @@ def _of_data(data: Path, key: str) -> Iterator[tuple[str, Any]]:
 
 def _setting(row: Mapping[str, Any]) -> dict[str, Any]:
     # Not even the part of a key that is shown on a terminal.
-    hidden = row["masked"] or row["name"] == "API_OPENAI_KEY"
+    hidden = row["masked"] or row["name"] in _HIDDEN
     value = ("set" if row["value"] else "not set") if hidden else row["value"]
     return {"name": row["name"], "value": value, "origin": row["origin"]}
 
