@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
 
 from thoth_core.documents.discover import Discovery, Failed, Found, Skipped, Why, discover
+from thoth_core.documents.ignore_files import compiled
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="compared with git")
 
@@ -135,3 +137,51 @@ def test_one_path_is_judged_as_it_would_be_by_the_walk(tmp_path: Path, path: str
     items = Discovery().within(str(root), str(root / path))
     found = {str(i.path.relative_to(root)) for i in items if isinstance(i, Found)}
     assert found == {name for name in whole if name == path or name.startswith(path + "/")}
+
+
+DEEP = "/".join("a" * 1000)
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "left_out"),
+    [
+        ("*a" * 20 + "*b", "a" * 200 + ".md", None),
+        ("*a" * 20 + "*md", "a" * 200 + ".md", True),
+        ("*?[a]" * 20 + "*b", "a" * 200 + ".md", None),
+        ("a/**/" * 8 + "b", DEEP, None),
+        ("**/" + "a/**/" * 8 + "a", DEEP, True),
+        ("**/*a/" + "**/*a*a/" * 8 + "b", DEEP.replace("a", "aa"), None),
+    ],
+)
+def test_no_line_takes_for_ever(line: str, path: str, left_out: bool | None) -> None:
+    patterns = compiled(line.encode())
+    assert patterns is not None
+    assert patterns.told(path, folder=False) is left_out
+
+
+LETTERS = st.text("ab", min_size=1, max_size=4)
+PATHS = st.lists(LETTERS, min_size=1, max_size=6).map("/".join)
+GLOB = st.lists(st.sampled_from(["*", "*", "?", "a", "b", "[ab]"]), min_size=1, max_size=5)
+GLOBS = st.builds(
+    lambda parts, last: "/".join(parts) + last,
+    st.lists(GLOB.map("".join) | st.just("**"), min_size=1, max_size=6),
+    st.sampled_from(["", "", "/"]),
+)
+
+
+@given(line=GLOBS, paths=st.lists(PATHS, min_size=5, max_size=20), folder=st.booleans())
+def test_stars_that_never_go_back_match_what_they_did(
+    line: str, paths: list[str], folder: bool
+) -> None:
+    patterns = compiled(line.encode())
+    assert patterns is not None
+    for path in paths:
+        tried = path + "/" if folder else path
+        there = [
+            bool(each.regex.search(path))
+            if "ps_d" not in each.regex.groupindex
+            else any(m.start("ps_d") in (-1, len(path)) for m in each.regex.finditer(tried))
+            for each in GitIgnoreSpec.from_lines([line], backend="simple").patterns
+            if each.regex is not None
+        ]
+        assert bool(patterns.told(path, folder=folder)) == any(there)

@@ -34,7 +34,7 @@ class Patterns:
         # ones. git asks about each folder on the way, and so does the walk: here a pattern counts
         # only for the path that it names, up to whose end its mark (ps_d) reaches.
         self._patterns: list[tuple[bool, re.Pattern[str], bool]] = [
-            (bool(each.include), each.regex, "ps_d" in each.regex.groupindex)
+            (bool(each.include), _bounded(each.regex.pattern), "ps_d" in each.regex.groupindex)
             for each in reversed(list(spec.patterns))
             if each.include is not None and each.regex is not None
         ]
@@ -51,6 +51,25 @@ class Patterns:
                 if match.start("ps_d") in (-1, len(inner)):
                     return include
         return None
+
+
+#: What pathspec writes for a "**" at the beginning and for one between folders, and for a "*" with
+#: what follows up to the next one. All have a "/", which no part of a pattern can bring in itself.
+_LEADING, _BETWEEN = "^(?:.+/)?", "(?:/.+)?"
+_STAR = re.compile(r"\[\^/\]\*((?:\[\^/\](?![*+])|[^/])*?)(?=\[\^/\]\*)")
+
+
+def _bounded(regex: str) -> re.Pattern[str]:
+    """The same with all stars atomic but the last, of a name and of a path: what one of them has
+    taken is never tried again. The first match is as good as any later one, for what is behind it
+    finds the most room there; with each tried, one line could take years."""
+    first, *rest = _STAR.sub(r"(?>[^/]*?\1)", regex).split(_BETWEEN)
+    if not rest:
+        return re.compile(first)
+    if first.startswith(_LEADING):
+        first = f"^(?>(?:[^/]+/)*?{first.removeprefix(_LEADING)}(?=/))"
+    middle = "".join(f"(?>(?:/[^/]+)*?{run}(?=/))" for run in rest[:-1])
+    return re.compile(f"{first}{middle}{_BETWEEN}{rest[-1]}")
 
 
 @dataclass(frozen=True, slots=True)
