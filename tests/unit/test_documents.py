@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thoth_core.documents import base, code
 from thoth_core.documents.base import formats, is_supported, read_document
-from thoth_core.documents.decoding import decode, decode_noted
+from thoth_core.documents.decoding import decode, decode_noted, is_binary
 from thoth_core.errors import InvalidInput, StorageError, ThothError
 from thoth_core.layout import NO_LAYOUT
 
@@ -96,6 +96,31 @@ def test_what_is_no_text_says_what_it_is(tmp_path: Path, data: bytes, word: str)
     assert word in caught.value.details["reason"]
     assert caught.value.details["source"] == str(path)
     assert str(path) in caught.value.message
+
+
+LOG = b"12:00 begun \xe2\x80\x93 all is well\n" * 20
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        (LOG + bytes(4), "4 zero bytes in it were left out"),
+        (codecs.BOM_UTF8 + bytes(1) + LOG, "1 zero byte in it was left out"),
+        (LOG, ""),
+    ],
+)
+def test_a_few_zero_bytes_in_a_text_are_left_out(data: bytes, note: str) -> None:
+    assert decode_noted(data) == (LOG.decode(), note)
+    assert not is_binary(data, "")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [LOG + bytes(20), b"%PDF-" + LOG + bytes(4), LOG + b"\xff\0", LOG + b"\1\0" * 5, bytes(4)],
+)
+def test_many_zero_bytes_or_other_signs_are_still_no_text(data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        decode(data)
 
 
 @given(st.binary(max_size=300))

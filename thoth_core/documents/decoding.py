@@ -3,6 +3,7 @@
 A byte order mark decides; then UTF-16 that shows by its zero bytes; then UTF-8. Of what is left, a
 text that is mostly above ASCII is in whatever encoding charset-normalizer finds by its letters; and
 the rest is Windows-1252, the superset of Latin-1 that files in "Latin-1" are really written in.
+A few zero bytes in UTF-8 are left out; with many it is binary.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _decode(data: bytes) -> tuple[str, str]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             try:
-                return _no_zero(data[len(mark) :].decode(encoding)), ""
+                return _no_zero(data[len(mark) :].decode(encoding))
             except UnicodeDecodeError as problem:
                 place = problem.start + len(mark)
                 raise _refusal(f"its mark says {encoding}, byte {place} does not fit") from problem
@@ -95,9 +96,12 @@ def _decode(data: bytes) -> tuple[str, str]:
     zero = data.find(0)
     if zero >= 0:
         text = _unmarked_utf16(data)
-        if text is None:
+        if text is not None:
+            return text, ""
+        some = _few_zeros(data)
+        if some is None:
             raise _refusal(f"it is binary: a zero byte at {zero}", binary=True)
-        return text, ""
+        return some
     if _too_many(data, _CONTROLS):
         raise _refusal("it is binary: it is full of control characters", binary=True)
     try:
@@ -134,11 +138,30 @@ def _not_latin(data: bytes) -> tuple[str, str] | None:
         return None
 
 
-def _no_zero(text: str) -> str:
-    place = text.find("\0")
-    if place >= 0:
+def _no_zero(text: str) -> tuple[str, str]:
+    count = text.count("\0")
+    if count > len(text) * _CONTROL_SHARE:
+        place = text.find("\0")
         raise _refusal(f"it is binary: a zero character at {place}", binary=True)
-    return text
+    return text.replace("\0", ""), _left_out(count)
+
+
+def _few_zeros(data: bytes) -> tuple[str, str] | None:
+    """Text with a few zero bytes in it, as a crash leaves them in a log: all else of it."""
+    count = data.count(0)
+    rest = data.replace(b"\0", b"")
+    if count > len(data) * _CONTROL_SHARE or _too_many(rest, _CONTROLS):
+        return None
+    try:
+        return rest.decode(), _left_out(count)
+    except UnicodeDecodeError:
+        return None
+
+
+def _left_out(count: int) -> str:
+    if not count:
+        return ""
+    return f"{count} zero byte{'s' * (count > 1)} in it {'were' if count > 1 else 'was'} left out"
 
 
 def _unmarked_utf16(data: bytes) -> str | None:
