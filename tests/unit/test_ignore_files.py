@@ -122,7 +122,7 @@ def test_folders_of_programs_are_never_entered_and_the_own_data_is_passed_over(
 
 def test_lines_that_are_no_pattern_and_a_file_that_is_none_are_borne(tmp_path: Path) -> None:
     root = tree(tmp_path / "r")
-    (root / ".gitignore").write_bytes(b"a.txt\r\n\xff\xfe\n!\n\\\n**a/***\0\n")
+    (root / ".gitignore").write_bytes(b"a.txt\r\n[z-a]\n\xff\xfe\n!\n\\\n**a/***\0\n")
     assert "a.txt" not in taken(root) and "b.md" in taken(root)
     os.mkfifo(root / "sub" / ".gitignore")
     failed = [i for i in discover([root]) if isinstance(i, Failed)]

@@ -155,7 +155,7 @@ def compiled(data: bytes) -> Patterns | None:
         return None
     try:
         return Patterns(GitIgnoreSpec.from_lines(kept, backend="simple"))
-    except ValueError:
+    except (ValueError, re.error):
         good = [line for line in kept if _is_pattern(line)]
         return Patterns(GitIgnoreSpec.from_lines(good, backend="simple"))
 
@@ -165,6 +165,6 @@ def _is_pattern(line: str) -> bool:
 
     try:
         GitIgnoreSpec.from_lines([line], backend="simple")
-    except ValueError:
+    except (ValueError, re.error):
         return False
     return True
