@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -123,7 +124,11 @@ def _standard_input(
     try:
         text = decode(sys.stdin.buffer.read())
     except InvalidInput as error:
-        return IngestReport(failed=[(name, error)])
+        if not dry_run:
+            return IngestReport(failed=[(name, error)])
+        # One of no files has all else that is in such a report.
+        report = thoth.ingest([], collection, dry_run=True)
+        return replace(report, failed=[(name, error)])
     if dry_run:
         return thoth.ingest_text(text, name, collection, telling.progress, dry_run=True)
     return thoth.ingest_text(text, name, collection, telling.progress)
