@@ -116,7 +116,7 @@ def test_a_few_zero_bytes_in_a_text_are_left_out(data: bytes, note: str) -> None
 
 @pytest.mark.parametrize(
     "data",
-    [LOG + bytes(20), b"%PDF-" + LOG + bytes(4), LOG + b"\xff\0", LOG + b"\1\0" * 5, bytes(4)],
+    [LOG + bytes(20), b"%PDF-" + LOG + bytes(4), LOG + b"\xff\0", LOG + b"\1\1\0" * 5, bytes(4)],
 )
 def test_many_zero_bytes_or_other_signs_are_still_no_text(data: bytes) -> None:
     with pytest.raises(InvalidInput):
