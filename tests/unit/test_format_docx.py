@@ -153,3 +153,70 @@ def test_entities_that_grow_are_refused() -> None:
 
 def test_an_empty_file_has_no_text() -> None:
     assert read(b"").text == ""
+
+
+RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+
+def related(**targets: str) -> str:
+    lines = (f"<Relationship Type='{RELATIONS}/{k}' Target='{t}'/>" for k, t in targets.items())
+    return f"<Relationships>{''.join(lines)}</Relationships>"
+
+
+def archive_of(parts: dict[str, str]) -> bytes:
+    into = io.BytesIO()
+    with zipfile.ZipFile(into, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return into.getvalue()
+
+
+BODY = (
+    f"<w:document {W}><w:body><w:p><w:pPr><w:pStyle w:val='T'/></w:pPr><w:r><w:t>Top</w:t>"
+    "<w:footnoteReference w:id='2'/></w:r></w:p></w:body></w:document>"
+)
+STYLES = f"<w:styles {W}><w:style w:styleId='T'><w:name w:val='heading 1'/></w:style></w:styles>"
+NOTES = f"<w:footnotes {W}><w:footnote w:id='2'>{paragraph('the note')}</w:footnote></w:footnotes>"
+
+
+@pytest.mark.parametrize("target", ["word/document2.xml", "/word/document2.xml"])
+def test_the_main_part_is_the_one_that_is_related(target: str) -> None:
+    parts = {
+        "_rels/.rels": related(officeDocument=target),
+        "word/_rels/document2.xml.rels": related(styles="styles2.xml", footnotes="../n/f.xml"),
+        "word/document2.xml": BODY,
+        "word/styles2.xml": STYLES,
+        "n/f.xml": NOTES,
+    }
+    content = read(archive_of(parts))
+    assert content.text == "Top[2]\n\n[2] the note"
+    assert content.title == "Top[2]"  # by its style
+
+
+def test_a_relationship_that_leads_to_no_part_is_passed_over() -> None:
+    for target in ("../../etc/passwd", "/etc/passwd", "word/gone.xml", ""):
+        parts = {
+            "_rels/.rels": related(officeDocument=target),
+            "word/document.xml": BODY,
+            "word/styles.xml": STYLES,
+            "word/footnotes.xml": NOTES,
+        }
+        assert read(archive_of(parts)).text == "Top[2]\n\n[2] the note"
+    outer = related(officeDocument="word/b.xml").replace("/>", " TargetMode='External'/>")
+    with pytest.raises(InvalidInput, match="cannot be read") as caught:
+        read(archive_of({"_rels/.rels": outer, "word/b.xml": BODY}))
+    assert "no Word document" in caught.value.details["reason"]
+
+
+def test_what_is_related_and_no_document_is_refused() -> None:
+    for parts, reason in (
+        ({"xl/workbook.xml": "<workbook><a>b</a></workbook>"}, "no Word document"),
+        ({"xl/workbook.xml": "<!DOCTYPE d [<!ENTITY a 'aa'>]><d>&a;</d>"}, "definitions"),
+    ):
+        rels = {"_rels/.rels": related(officeDocument="xl/workbook.xml")}
+        with pytest.raises(InvalidInput) as caught:
+            read(archive_of(rels | parts))
+        assert reason in caught.value.details["reason"]
+    with pytest.raises(InvalidInput) as caught:
+        read(archive_of({"_rels/.rels": "<!DOCTYPE d [<!ENTITY a 'aa'>]><d>&a;</d>"}))
+    assert "definitions" in caught.value.details["reason"]

@@ -8,6 +8,7 @@ changes were tracked is left out, as are running heads, comments and macros.
 from __future__ import annotations
 
 import io
+import posixpath
 import struct
 import zipfile
 import zlib
@@ -31,7 +32,11 @@ _DAMAGES = (
     *(zipfile.BadZipFile, expat.ExpatError, zlib.error, struct.error),
     *(EOFError, NotImplementedError, ValueError, OverflowError, OSError),
 )
+#: The main part, where no relationship names another.
 _DOCUMENT = "word/document.xml"
+#: The ends of the types of relationships that are followed; what is before differs by standard.
+_KINDS = frozenset({"officeDocument", "core-properties", "styles", "footnotes", "endnotes"})
+_NO_WORD = "it is a ZIP archive, and no Word document"
 
 #: The name of an element without its namespace, and its attributes.
 Start = Callable[[str, dict[str, str]], None]
@@ -54,22 +59,64 @@ def read(data: bytes) -> Content:
 
 
 def _read(parts: _Parts) -> Content:
-    if not parts.has(_DOCUMENT):
-        raise _refused("it is a ZIP archive, and no Word document")
+    of_all = _Targets(parts, "")
+    main = of_all.get("officeDocument", _DOCUMENT)
+    if not parts.has(main):
+        raise _refused(_NO_WORD)
+    of_main = _Targets(parts, main)
+    folder = posixpath.dirname(main)
     styles = Styles()
-    parts.parse("word/styles.xml", styles.start, styles.end)
+    parts.parse(
+        of_main.get("styles", posixpath.join(folder, "styles.xml")), styles.start, styles.end
+    )
     styles.done()
     notes = DocxText(styles)
-    for name in ("word/footnotes.xml", "word/endnotes.xml"):
+    for kind in ("footnotes", "endnotes"):
+        name = of_main.get(kind, posixpath.join(folder, f"{kind}.xml"))
         parts.parse(name, notes.start, notes.end, notes.words)
     text = DocxText(styles)
-    parts.parse(_DOCUMENT, text.start, text.end, text.words)
+    root = ""
+
+    def start(tag: str, given: dict[str, str]) -> None:
+        nonlocal root
+        root = root or tag
+        # A table or slides are found in the same way.
+        if root != "document":
+            raise _refused(_NO_WORD)
+        text.start(tag, given)
+
+    parts.parse(main, start, text.end, text.words)
     text.add_notes(notes)
     title = _Title()
-    parts.parse("docProps/core.xml", title.start, title.end, title.words)
+    core = of_all.get("core-properties", "docProps/core.xml")
+    parts.parse(core, title.start, title.end, title.words)
     name = " ".join("".join(title.found).split()) or text.title or first_highest(text.headings)
     layout = Layout(headings=tuple(text.headings), rows=tuple(text.rows), lines=())
     return Content(text.text, layout, title=name)
+
+
+class _Targets:
+    """What the relationships of the part ``name``, or of the whole archive, lead to."""
+
+    def __init__(self, parts: _Parts, name: str) -> None:
+        self._parts = parts
+        self._folder, _, last = name.rpartition("/")
+        self._found: dict[str, str] = {}
+        parts.parse(posixpath.join(self._folder, "_rels", f"{last}.rels"), self._start, _nothing)
+
+    def get(self, kind: str, usual: str) -> str:
+        """The name of the part of this kind, or ``usual`` where none is named that is there."""
+        return self._found.get(kind, usual)
+
+    def _start(self, tag: str, given: dict[str, str]) -> None:
+        kind = given.get("Type", "").rpartition("/")[2]
+        if tag != "Relationship" or kind not in _KINDS or given.get("TargetMode") == "External":
+            return
+        # No more than a name to look for among those of the archive.
+        path = posixpath.join("/", self._folder, given.get("Target", ""))
+        part = posixpath.normpath(path).lstrip("/")
+        if self._parts.has(part):
+            self._found.setdefault(kind, part)
 
 
 class _Parts:
@@ -110,6 +157,10 @@ class _Parts:
         except RuntimeError as problem:
             # What zipfile raises for a part with a password.
             raise _refused("it is encrypted", "save a copy without a password") from problem
+
+
+def _nothing(tag: str) -> None:
+    del tag
 
 
 def _no_doctype(*_: object) -> None:
