@@ -182,6 +182,30 @@ def test_a_folder_that_is_gone_leaves_what_is_stored(
     assert content(thoth).sources == before.sources | {str(file)}
 
 
+def test_a_folder_that_was_given_is_taken_though_another_one_leaves_it_out(
+    running: RealService, thoth: Thoth, folder: Folder
+) -> None:
+    (folder.path / ".gitignore").write_text("build/\n")
+    outer = folder.new()
+    build = Folder(folder.path / "build", random.Random(4))
+    inner = build.new()
+    watch = Watch(running, "--events", str(folder.path), str(build.path))
+    try:
+        watch.until(lambda: len(watch.runs()) == 1)
+        assert content(thoth).sources == {str(outer), str(inner)}
+        new = build.new()
+        watch.until(lambda: content(thoth).sources == {str(outer), str(inner), str(new)})
+        # In a folder that is there it is pruned, and is no disk that was taken out.
+        shutil.rmtree(build.path)
+        watch.until(lambda: content(thoth).sources == {str(outer)})
+        build.path.mkdir()
+        new = build.new()
+        watch.until(lambda: content(thoth).sources == {str(outer), str(new)})
+        assert not any("is gone" in line for line in watch.errors)
+    finally:
+        watch.end()
+
+
 def test_what_is_no_folder_is_refused(running: RealService, tmp_path: Path) -> None:
     done = running.run("thoth", "watch", str(tmp_path / "nowhere"))
     assert done.returncode == 2 and "is no folder" in done.stderr

@@ -47,3 +47,12 @@ def test_when_much_changed_or_a_folder_itself_the_whole_is_looked_at() -> None:
 def test_tries_become_rarer() -> None:
     pauses = [pause(n) for n in range(1, 12)]
     assert pauses == sorted(pauses) and pauses[0] == 1.0 and pauses[-1] == LATE
+
+
+def test_a_folder_that_was_given_counts_though_it_is_hidden_below_another() -> None:
+    roots = ["/n", "/n/.h/in", "/n/build"]
+    assert batch(["/n/.h/in/a.md"], roots, OWN).changed == [("/n/.h/in", "/n/.h/in/a.md")]
+    assert batch(["/n/build/a.md"], roots, OWN).changed == [("/n/build", "/n/build/a.md")]
+    assert not batch(["/n/.h/a.md"], roots, OWN)
+    # Come to from /n/w, the folder in it would be left out, and pruned.
+    assert batch(["/n/w"], ["/n", "/n/w/build"], OWN).whole

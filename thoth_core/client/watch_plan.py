@@ -27,8 +27,9 @@ class Batch:
 
 
 def batch(paths: Iterable[str], roots: Sequence[str], own: Sequence[str]) -> Batch:
-    """What the changes of ``paths`` mean for the folders ``roots``, none of which is below another.
-    What lies below ``own`` is the service's, which changes with every write. All are absolute."""
+    """What the changes of ``paths`` mean for the folders ``roots``, some of which may be below
+    others. What lies below ``own`` is the service's, which changes with every write. All are
+    absolute."""
     found: set[str] = set()
     for path in paths:
         root = _root(path, roots)
@@ -42,7 +43,8 @@ def batch(paths: Iterable[str], roots: Sequence[str], own: Sequence[str]) -> Bat
             found.add(path.rpartition("/")[0] or "/")
         elif not name.startswith("."):
             found.add(path)
-    if len(found) >= MANY or any(path in roots for path in found):
+    # A folder that was given is not come to from above: what is said there may leave it out.
+    if len(found) >= MANY or any(is_below(root, path) for root in roots for path in found):
         return Batch(True, [])
     pairs = ((_root(path, roots), path) for path in topmost(found))
     return Batch(False, [(root, path) for root, path in pairs if root is not None])
@@ -54,4 +56,5 @@ def pause(failures: int) -> float:
 
 
 def _root(path: str, roots: Sequence[str]) -> str | None:
-    return next((root for root in roots if is_below(path, root)), None)
+    """The innermost one: of what was given, it leaves out the least."""
+    return max((root for root in roots if is_below(path, root)), key=len, default=None)

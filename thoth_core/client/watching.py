@@ -19,6 +19,7 @@ from thoth_core.client.ingest import StrPath, checked_paths
 from thoth_core.client.ingest_results import FileOutcome, IngestProgress, IngestReport
 from thoth_core.client.moves import topmost
 from thoth_core.client.watch_plan import Batch, batch, pause
+from thoth_core.documents.discover import is_below
 from thoth_core.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -76,7 +77,8 @@ class Watching:
                     cause="what is watched are folders",
                     fix="check the path",
                 )
-        self._roots = topmost(given)
+        # All of them: what is given is taken though it is hidden or ignored above.
+        self._roots = list(dict.fromkeys(given))
         self._thoth = thoth
         self._collection = collection
         self._on_progress = on_progress
@@ -97,14 +99,14 @@ class Watching:
         there: dict[str, tuple[int, int]] = {}
         while True:
             before, there = there, self._there()
-            for root in [root for root in before if root not in there]:
+            for root in _lost(before, there):
                 self._tell(f"{root} is gone; what is stored of it stays until it is there again")
             if not there:
                 time.sleep(_LOOK / 1000)
                 continue
             try:
                 # Before the whole look, so that nothing falls between the two.
-                notify = rust(list(there), False, False, 300, True, True)
+                notify = rust(topmost(there), False, False, 300, True, True)
             except FileNotFoundError:
                 continue
             except OSError as problem:
@@ -173,6 +175,12 @@ class Watching:
                 continue
             found[root] = (status.st_dev, status.st_ino)
         return found
+
+
+def _lost(before: Iterable[str], there: Iterable[str]) -> list[str]:
+    """Those that are gone, but for what lies in one that is there: with it they are pruned."""
+    seen = list(there)
+    return [path for path in before if not any(is_below(path, root) for root in seen)]
 
 
 def _notify() -> Any:
