@@ -41,6 +41,10 @@ def test_an_ignore_file_that_changes_has_its_folder_looked_at() -> None:
 def test_when_much_changed_or_a_folder_itself_the_whole_is_looked_at() -> None:
     paths = [f"/n/{i}.md" for i in range(MANY)]
     assert not batch(paths[1:], ROOTS, OWN).whole
+    # What is hidden, or the service's, may have pushed out what is not.
+    hidden = [f"/n/.git/{i}" for i in range(MANY - 1)]
+    assert not batch(hidden * 2, ROOTS, OWN)
+    assert batch(["/n/a.md", *hidden], ROOTS, OWN).whole
     assert batch(paths, ROOTS, OWN).whole and batch(["/work/d"], ROOTS, OWN).whole
 
 

@@ -30,8 +30,12 @@ def batch(paths: Iterable[str], roots: Sequence[str], own: Sequence[str]) -> Bat
     """What the changes of ``paths`` mean for the folders ``roots``, some of which may be below
     others. What lies below ``own`` is the service's, which changes with every write. All are
     absolute."""
+    # Those that do not matter count too: they may have pushed out some that do.
+    told = set(paths)
+    if len(told) >= MANY:
+        return Batch(True, [])
     found: set[str] = set()
-    for path in paths:
+    for path in told:
         root = _root(path, roots)
         if root is None or any(is_below(path, place) for place in own):
             continue
@@ -44,7 +48,7 @@ def batch(paths: Iterable[str], roots: Sequence[str], own: Sequence[str]) -> Bat
         elif not name.startswith("."):
             found.add(path)
     # A folder that was given is not come to from above: what is said there may leave it out.
-    if len(found) >= MANY or any(is_below(root, path) for root in roots for path in found):
+    if any(is_below(root, path) for root in roots for path in found):
         return Batch(True, [])
     pairs = ((_root(path, roots), path) for path in topmost(found))
     return Batch(False, [(root, path) for root, path in pairs if root is not None])
