@@ -120,6 +120,15 @@ def test_folders_of_programs_are_never_entered_and_the_own_data_is_passed_over(
     assert isinstance(failed, Failed) and "data directory" in failed.error.details["reason"]
 
 
+def test_what_lies_in_the_own_data_is_passed_over_through_a_link_too(tmp_path: Path) -> None:
+    root = tree(tmp_path / "r")
+    own = tree(tmp_path / "db")
+    (root / "link").symlink_to(own)
+    for inner in ("link/a.txt", "link/sub/a.txt", "link"):
+        items = list(Discovery(own=[own]).within(str(root), str(root / inner)))
+        assert items == [Skipped(root / inner, Why.OWN)]
+
+
 def test_lines_that_are_no_pattern_and_a_file_that_is_none_are_borne(tmp_path: Path) -> None:
     root = tree(tmp_path / "r")
     (root / ".gitignore").write_bytes(b"a.txt\r\n[z-a]\n\xff\xfe\n!\n\\\n**a/***\0\n")

@@ -48,6 +48,11 @@ def test_when_much_changed_or_a_folder_itself_the_whole_is_looked_at() -> None:
     assert batch(paths, ROOTS, OWN).whole and batch(["/work/d"], ROOTS, OWN).whole
 
 
+def test_the_data_of_the_service_is_known_through_links_too() -> None:
+    links = {"/n/link/log.md": "/data/log.md", "/n/a.md": "/elsewhere/a.md"}
+    assert batch(links, ["/n"], ["/data"], links.__getitem__).changed == [("/n", "/n/a.md")]
+
+
 def test_tries_become_rarer() -> None:
     pauses = [pause(n) for n in range(1, 12)]
     assert pauses == sorted(pauses) and pauses[0] == 1.0 and pauses[-1] == LATE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from thoth_core.client.moves import topmost
@@ -26,10 +26,15 @@ class Batch:
         return self.whole or bool(self.changed)
 
 
-def batch(paths: Iterable[str], roots: Sequence[str], own: Sequence[str]) -> Batch:
+def batch(
+    paths: Iterable[str],
+    roots: Sequence[str],
+    own: Sequence[str],
+    real: Callable[[str], str] = str,
+) -> Batch:
     """What the changes of ``paths`` mean for the folders ``roots``, some of which may be below
     others. What lies below ``own`` is the service's, which changes with every write. All are
-    absolute."""
+    absolute, ``own`` without links; ``real`` follows those of a path."""
     # Those that do not matter count too: they may have pushed out some that do.
     told = set(paths)
     if len(told) >= MANY:
@@ -37,7 +42,7 @@ def batch(paths: Iterable[str], roots: Sequence[str], own: Sequence[str]) -> Bat
     found: set[str] = set()
     for path in told:
         root = _root(path, roots)
-        if root is None or any(is_below(path, place) for place in own):
+        if root is None or any(is_below(real(path), place) for place in own):
             continue
         *folders, name = path[len(root.rstrip("/")) + 1 :].split("/")
         if any(part.startswith(".") or part in NEVER for part in folders) or name in NEVER:

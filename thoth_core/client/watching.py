@@ -87,7 +87,7 @@ class Watching:
         self._tell = tell
         settings = thoth.settings
         places = (settings.data_dir, settings.service_dir)
-        self._own = [os.path.abspath(place) for place in places]  # noqa: PTH100
+        self._own = [os.path.realpath(place) for place in places]
         self._failures = 0
         #: What is to be done; the whole at first.
         self._todo = _WHOLE_BATCH
@@ -135,7 +135,8 @@ class Watching:
                 # What is there in its place may have the very number that it had.
                 return
             if not isinstance(changed, str) and not self._todo:
-                self._todo = batch((path for _, path in changed), roots, self._own)
+                paths = (path for _, path in changed)
+                self._todo = batch(paths, roots, self._own, os.path.realpath)
             elif time.monotonic() - self._looked >= _WHOLE:
                 self._todo = _WHOLE_BATCH
 

@@ -130,6 +130,8 @@ class Discovery:
                 return Why.IGNORED
             if part.startswith("."):
                 return Why.HIDDEN
+            if self._own and _key(Path(here)) in self._own:
+                return Why.OWN
             last = at == len(parts) - 1
             if rules.ignore(here, folder=not last or os.path.isdir(here)):  # noqa: PTH112
                 return Why.IGNORED
