@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
@@ -65,6 +65,7 @@ LINES = st.lists(
 
 @needs_git
 @settings(max_examples=60)
+@example(top=[], sub=["/**/"], deep=[], exclude=["*/**/ "])
 @given(top=LINES, sub=LINES, deep=LINES, exclude=LINES)
 def test_the_same_files_are_taken_as_by_git(
     top: list[str], sub: list[str], deep: list[str], exclude: list[str]

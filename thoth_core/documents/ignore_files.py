@@ -56,6 +56,7 @@ class Patterns:
 #: What pathspec writes for a "**" at the beginning and for one between folders, and for a "*" with
 #: what follows up to the next one. All have a "/", which no part of a pattern can bring in itself.
 _LEADING, _BETWEEN = "^(?:.+/)?", "(?:/.+)?"
+_BELOW = re.compile(r"/\*\*/ *$")
 _STAR = re.compile(r"\[\^/\]\*((?:\[\^/\](?![*+])|[^/])*?)(?=\[\^/\]\*)")
 
 
@@ -150,6 +151,8 @@ def compiled(data: bytes) -> Patterns | None:
     from pathspec import GitIgnoreSpec
 
     lines = [os.fsdecode(line).removesuffix("\r") for line in data.split(b"\n")]
+    # pathspec takes "a/**/" for "a/", git for all folders below it.
+    lines = [_BELOW.sub("/**/*/", line) for line in lines]
     kept = [line for line in lines if line.strip() and not line.startswith("#")]
     if not kept:
         return None
