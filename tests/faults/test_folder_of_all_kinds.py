@@ -72,7 +72,7 @@ def service() -> Iterator[RealService]:
     service = RealService.make(
         os.environ.get("THOTH_PROOF_MODEL", "fake/32"),
         THOTH_FAULTS="1",
-        THOTH_READ_TIMEOUT="10",
+        THOTH_READ_TIMEOUT="20",
         THOTH_READ_MEMORY_MB="768",
     )
     try:
