@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.service import RealService
+from tests.support.service import RealService, wait_for
 from tests.support.synced import Folder, content
-from thoth_core import Thoth
+from thoth_core import ServiceUnavailable, Thoth
 
 #: Seconds for what takes one or two on a quiet machine.
 LONG = 90.0
@@ -89,6 +89,13 @@ def watch(running: RealService, thoth: Thoth, folder: Folder) -> Iterator[Watch]
     made.end()
 
 
+def _is_up(service: RealService) -> bool:
+    try:
+        return bool(service.status()["state"] == "ready")
+    except ServiceUnavailable:
+        return False
+
+
 def alike(thoth: Thoth, *paths: Path) -> bool:
     """Whether the collection is what a fresh ingest of the folders makes."""
     thoth.ingest(paths, "fresh")
@@ -149,7 +156,8 @@ def test_it_goes_on_when_the_service_and_the_folder_are_made_again(
     folder.stir(5)
     running.stop()
     folder.stir(10)
-    running.start()
+    # It starts the service again by itself, since it has something to store.
+    wait_for(lambda: _is_up(running), LONG, "the service is there again")
     folder.new()
     watch.until(lambda: alike(thoth, folder.path))
     # A folder that is gone may be a disk that was taken out: what is stored stays.
