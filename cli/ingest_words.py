@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from cli.harmless import name
 from cli.output import Output, Progress
 
 if TYPE_CHECKING:
@@ -86,19 +87,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def one_line(source: str) -> str:
-    """A source that may have line ends or control characters in its name, in one line."""
-    if source.isprintable():
-        return source
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in source)
-
-
 def said(each: FileOutcome) -> str:
     """``"changed: notes/a.md"``, in one line."""
     if each.outcome == "moved":
-        return f"moved: {one_line(each.moved_from)} is now {one_line(each.source)}"
+        return f"moved: {name(each.moved_from)} is now {name(each.source)}"
     more = f": {each.reason or each.note}" if each.reason or each.note else ""
-    return f"{each.outcome}: {one_line(each.source)}{more}"
+    return f"{each.outcome}: {name(each.source)}{more}"
 
 
 def say_files(output: Output, report: IngestReport | DryRunReport) -> None:
@@ -106,19 +100,19 @@ def say_files(output: Output, report: IngestReport | DryRunReport) -> None:
     from thoth_core.client.ingest_results import reason_of
 
     for note in dict.fromkeys(note for _, note in report.notes):
-        sources = [one_line(source) for source, each in report.notes if each == note]
+        sources = [name(source) for source, each in report.notes if each == note]
         for source in sources[:_NAMED]:
             output.note(f"note: {source}: {note}")
         if len(sources) > _NAMED:
             more = len(sources) - _NAMED
             output.note(f"note: {more:,} more files of which the same is true: {note}")
     for old, new in report.moves:
-        output.note(f"moved: {one_line(old)} is now {one_line(new)}")
+        output.note(f"moved: {name(old)} is now {name(new)}")
     for source in report.removals:
-        output.note(f"removed: {one_line(source)}")
+        output.note(f"removed: {name(source)}")
     for source, error in report.failed:
-        way_out = f" ({one_line(error.fix)})" if error.fix else ""
-        output.warn(f"failed: {one_line(source)}: {reason_of(error)}{way_out}")
+        way_out = f" ({name(error.fix)})" if error.fix else ""
+        output.warn(f"failed: {name(source)}: {reason_of(error)}{way_out}")
 
 
 def counts(report: IngestReport | DryRunReport) -> str:

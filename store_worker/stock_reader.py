@@ -8,10 +8,8 @@ may crash as it likes, and can fill neither the disk nor the memory.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ import numpy as np
 from store_worker.chroma_import import import_chromadb
 from thoth_core.worker import lifeline
 from thoth_core.worker.birth import EXIT_BOOT
+from thoth_core.worker.limits import limit_self
 
 if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
@@ -83,24 +82,12 @@ def _opened(orders: dict[str, Any]) -> Collection:
     return collection
 
 
-def _limit(orders: dict[str, Any]) -> None:
-    for what, most in (
-        (resource.RLIMIT_FSIZE, orders["file_bytes"]),
-        (resource.RLIMIT_AS, orders["memory_bytes"]),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(what)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(what, (most, hard))
-
-
 def main() -> int:
     # Answers go where nothing else is written.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     orders = json.loads(sys.stdin.buffer.readline())
-    _limit(orders)
+    limit_self(memory_bytes=orders["memory_bytes"], file_bytes=orders["file_bytes"])
     lifeline.arm(orders["parent"], orders["death_fd"])
     try:
         import_chromadb()

@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from thoth_core.documents.base import Content, formats
 from thoth_core.errors import InvalidInput
@@ -21,6 +20,7 @@ from thoth_core.reader import messages
 from thoth_core.reader.faults import play
 from thoth_core.reader.messages import Answer, Refused
 from thoth_core.worker import lifeline
+from thoth_core.worker.limits import limit_self
 from thoth_core.worker.memory import resident_bytes
 
 #: Parsers of nested files call themselves; Python's own bound is what ends them, a little later.
@@ -85,18 +85,6 @@ def _too_large() -> Refused:
     return Refused("", memory=True)
 
 
-def _limit(orders: dict[str, Any]) -> None:
-    for what, most in (
-        (resource.RLIMIT_AS, int(orders["memory_bytes"])),
-        (resource.RLIMIT_FSIZE, _FILE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(what)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(what, (most, hard))
-
-
 def main() -> int:
     # Answers go where no parser writes.
     out = os.fdopen(os.dup(1), "wb")
@@ -107,7 +95,7 @@ def main() -> int:
         # If the machine runs out of memory, this is the one to go.
         Path("/proc/self/oom_score_adj").write_text("1000")
     sys.setrecursionlimit(_RECURSION)
-    _limit(orders)
+    limit_self(memory_bytes=int(orders["memory_bytes"]), file_bytes=_FILE_BYTES)
     formats()
     serve(sys.stdin.buffer, out, faults=orders["faults"])
     return 0
