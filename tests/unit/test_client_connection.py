@@ -35,6 +35,7 @@ from thoth_core import (
     WorkerFailed,
 )
 from thoth_core.client import autostart, book, patience
+from thoth_core.client.jobs import Job
 from thoth_core.errors import ThothError
 from thoth_core.wire import Message, error_message
 
@@ -316,6 +317,23 @@ def test_ctrl_c_in_a_call_cancels_it_in_the_service(settings: Settings) -> None:
         silent(message, reply)
 
     with FakeService(settings, interrupt) as service, Thoth(settings, autostart=False) as thoth:
+        with pytest.raises(KeyboardInterrupt):
+            thoth.embed(["t1"])
+        assert service.wait_for("cancel")[0].id == service.of("embed")[0].id
+
+
+def test_ctrl_c_while_a_call_starts_cancels_it_in_the_service(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeService(settings, silent) as service, Thoth(settings, autostart=False) as thoth:
+        start = thoth._connection.start
+
+        def interrupted(job: Job) -> None:
+            start(job)
+            service.wait_for("embed")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(thoth._connection, "start", interrupted)
         with pytest.raises(KeyboardInterrupt):
             thoth.embed(["t1"])
         assert service.wait_for("cancel")[0].id == service.of("embed")[0].id

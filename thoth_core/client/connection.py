@@ -94,13 +94,22 @@ class Connection:
     def submit(self, plan: Plan[Any], deadline: float | None = None) -> Future[Answers]:
         """Start a call and return at once; ``deadline`` in seconds from now. Cancelling the
         future cancels the call. Raises :class:`Cancelled` if the client is closed."""
+        return self.start(self.job(plan, deadline))
+
+    def job(self, plan: Plan[Any], deadline: float | None = None) -> Job:
+        """A call for :meth:`start`. Who may be interrupted while it starts has its future to cancel
+        already."""
         job = Job(plan, None if deadline is None else self._clock() + deadline)
+        job.future.add_done_callback(lambda future: self._future_done(job, future))
+        return job
+
+    def start(self, job: Job) -> Future[Answers]:
+        """As :meth:`submit`."""
         with self._lock:
             if self._closed:
                 raise Cancelled("this client is closed", fix="make a new Thoth()")
             self._commands.append(("submit", job, None))
             self._ensure_thread()
-        job.future.add_done_callback(lambda future: self._future_done(job, future))
         self._wake()
         return job.future
 

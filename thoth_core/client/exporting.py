@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from thoth_core import __version__, validation
-from thoth_core.client import transfer
+from thoth_core.client import interruptible, transfer
 from thoth_core.client.archive_format import (
     IMPORT_PREFIX,
     CollectionEntry,
@@ -178,7 +178,9 @@ class Export(Transfer):
 
     def _let_go(self, snapshot: str) -> None:
         with contextlib.suppress(ThothError, CancelledError):
-            self._connection.submit(transfer.snapshot_close(snapshot), PARTING).result()
+            interruptible.result(
+                self._connection.submit(transfer.snapshot_close(snapshot), PARTING)
+            )
 
 
 def _lines(page: Message) -> bytes:

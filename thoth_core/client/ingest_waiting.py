@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from thoth_core.client import interruptible
 from thoth_core.client.connection import Connection
 from thoth_core.client.requests import Plan
 from thoth_core.errors import (
@@ -84,7 +85,7 @@ class Waiting:
 
     def _wait(self) -> None:
         # Every open call ends: the connection sees to deadlines and to a service that is gone.
-        self._events.get()()
+        interruptible.take(self._events)()
         self._check()
         self._tell()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import CancelledError
 from typing import Any
 
+from thoth_core.client import interruptible
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.transfer import OnChunks, Transfer
@@ -61,4 +62,4 @@ class Restoring(Transfer):
         for part in parts:
             with contextlib.suppress(ThothError, CancelledError):
                 plan = self._calls.delete_collection(part["collection"])
-                self._connection.submit(plan, CLEANING).result()
+                interruptible.result(self._connection.submit(plan, CLEANING))

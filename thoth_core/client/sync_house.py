@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from thoth_core.client import interruptible
 from thoth_core.client.base import Client, checked_deadline
 from thoth_core.client.requests import Plan
 from thoth_core.client.rescue_report import RescueReport
@@ -26,12 +27,13 @@ class House(Client):
     """The calls for collections, and for all that is stored."""
 
     def _do(self, plan: Plan[T], deadline: float | None) -> T:
-        future = self._connection.submit(plan, checked_deadline(deadline))
+        job = self._connection.job(plan, checked_deadline(deadline))
         try:
-            answers = future.result()
+            answers = interruptible.result(self._connection.start(job))
         except BaseException:
-            # Ctrl-C above all: the service need not go on for nobody.
-            future.cancel()
+            # Ctrl-C above all, which may come while it starts: the service need not go on for
+            # nobody.
+            job.future.cancel()
             raise
         return plan.combine(answers)
 

@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from thoth_core.client import interruptible
 from thoth_core.client.connection import Connection
 from thoth_core.client.requests import Plan, Request, single
 from thoth_core.errors import Cancelled, DeadlineExceeded
@@ -68,7 +69,7 @@ class Transfer:
 
     def _value(self, pending: Pending[T]) -> T:
         try:
-            answers = pending.future.result()
+            answers = interruptible.result(pending.future)
         except CancelledError as problem:
             raise Cancelled("the call was cancelled") from problem
         finally:

@@ -1,0 +1,72 @@
+"""A Ctrl-C that comes just before the wait sleeps is heard all the same."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from thoth_core.client import interruptible
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts() -> Iterator[None]:
+    # A shell that runs the tests in the background has them ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda: interruptible.result(Future()),
+        lambda: interruptible.take(SimpleQueue()),
+    ],
+    ids=["result", "take"],
+)
+def test_an_interrupt_that_wakes_no_system_call_ends_the_wait(wait: Callable[[], Any]) -> None:
+    # As of a signal that came before the call slept: its handler is due, and nothing wakes the
+    # call. (Future().result() and SimpleQueue().get() sleep on.)
+    timer = threading.Timer(0.1, _thread.interrupt_main)
+    started = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    assert time.monotonic() - started > 0.05
+    timer.join()
+
+
+def test_a_result_that_takes_longer_than_a_look_is_waited_for() -> None:
+    future: Future[int] = Future()
+    timer = threading.Timer(2.5 * interruptible.LOOK, future.set_result, [7])
+    timer.start()
+    assert interruptible.result(future) == 7
+    timer.join()
+
+
+def test_a_failure_is_raised_as_it_is_also_a_timeout() -> None:
+    late: Future[int] = Future()
+    late.set_exception(TimeoutError("its own"))
+    with pytest.raises(TimeoutError, match="its own"):
+        interruptible.result(late)
+    cancelled: Future[int] = Future()
+    cancelled.cancel()
+    with pytest.raises(CancelledError):
+        interruptible.result(cancelled)
+
+
+def test_a_queue_gives_in_order_what_comes_later() -> None:
+    queue: SimpleQueue[int] = SimpleQueue()
+    timer = threading.Timer(1.5 * interruptible.LOOK, queue.put, [2])
+    queue.put(1)
+    timer.start()
+    assert [interruptible.take(queue), interruptible.take(queue)] == [1, 2]
+    timer.join()
