@@ -124,7 +124,7 @@ def set_(options: Options, name: str, value: str, project: bool, plain_key: bool
             fix=f"read -rs KEY; (umask 077; echo {spec.name}=$KEY >> .env)",
         )
     if not value.strip():
-        raise click.BadParameter("an empty value is not set; thoth config edit takes it out")
+        raise click.BadParameter(f"an empty value is not set: thoth config unset {spec.name}")
     # Of the settings as they were: a new folder of data has no service yet.
     restart = _running() and spec.field not in CLIENT_FIELDS
     set_value(target, spec, value, cwd, os.environ)
@@ -135,6 +135,40 @@ def set_(options: Options, name: str, value: str, project: bool, plain_key: bool
         output.line(f"{spec.name}: set in {target}")
     _say_what_holds(options, spec, target)
     if restart:
+        output.note(_RESTART)
+
+
+@examples(
+    ("thoth config unset RAG_RETRIEVAL_K", "what else is set counts again, or the default"),
+    ("thoth config unset RAG_COLLECTION_NAME --project", "in the current folder"),
+    exits={2: "there is no such setting"},
+)
+@config.command()
+@click.argument("name", shell_complete=complete_settings)
+@_project
+@common
+@click.pass_obj
+def unset(options: Options, name: str, project: bool) -> None:
+    """Take the line of the setting NAME out of the user's thoth.toml, or the project's.
+
+    The other lines stay as they are. Where it is not in the file, nothing is changed.
+    """
+    from thoth_core.settings_edit import CLIENT_FIELDS, file_of, named, unset_value
+
+    spec, cwd = named(name), _cwd()
+    target = file_of(cwd, os.environ, project=project)
+    restart = _running() and spec.field not in CLIENT_FIELDS
+    removed = unset_value(target, spec, cwd, os.environ)
+    output = options.output
+    if output.json:
+        told = {"name": spec.name, "file": str(target), "removed": removed}
+        output.document({**told, "restart": restart and removed})
+    else:
+        output.line(f"{spec.name} {'is taken out of' if removed else 'is not set in'} {target}")
+    row = next(each for each in options.settings().describe() if each["name"] == spec.name)
+    value = "without a value" if row["value"] is None else row["value"]
+    output.note(f"{spec.name} is {value} now ({row['origin']})")
+    if restart and removed:
         output.note(_RESTART)
 
 

@@ -26,7 +26,7 @@ def say(output: Output, report: DryRunReport) -> None:
         ("collection", report.collection),
         ("model", report.model),
         ("files", counts(report)),
-        *([("skipped", skipped(report.skipped))] if report.skipped else []),
+        *([("skipped", skipped(report))] if report.skipped else []),
         ("chunks", f"{report.chunks:,} in new and changed files"),
         ("stored already", f"{report.stored:,}, with a vector of this model{where}{repeated}"),
         ("to embed", f"{report.to_embed:,} chunks, {report.tokens_to_embed:,} tokens"),

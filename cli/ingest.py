@@ -150,7 +150,7 @@ def say(output: Output, report: IngestReport, *, files: bool = True) -> None:
         say_files(output, report)
     output.line(f"files: {counts(report)}")
     if report.skipped:
-        output.line(f"skipped: {skipped(report.skipped)}")
+        output.line(f"skipped: {skipped(report)}")
     output.line(f"chunks: {chunks(report)}")
     if report.gone:
         output.note(f"{gone(report.gone)}: thoth ingest --prune removes what is stored of them")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EVENT_EVERY = 0.5
 #: Files that are named for one and the same note; --json names them all.
 _NAMED = 3
+#: Endings of files that no reader knows that are named; --json names them all.
+_ENDINGS = 5
 
 
 class Telling:
@@ -145,6 +147,18 @@ def gone(count: int) -> str:
     return f"{count:,} stored file{'s are' if count > 1 else ' is'} gone"
 
 
-def skipped(counted: Mapping[str, int]) -> str:
-    """``"2 hidden, 5 unsupported"``; empty if nothing was."""
-    return ", ".join(f"{n:,} {why}" for why, n in sorted(counted.items()))
+def skipped(report: IngestReport | DryRunReport) -> str:
+    """``"2 hidden, 5 unsupported (4 .xlsx, 1 .svg)"``; empty if nothing was."""
+    return ", ".join(
+        f"{n:,} {why}" + (_endings(report.endings) if why == "unsupported" else "")
+        for why, n in sorted(report.skipped.items())
+    )
+
+
+def _endings(counted: Mapping[str, int]) -> str:
+    """Those that most files have."""
+    if not counted:
+        return ""
+    most = sorted(counted.items(), key=lambda each: (-each[1], each[0]))
+    parts = [f"{n:,} {ending or 'without an ending'}" for ending, n in most[:_ENDINGS]]
+    return f" ({', '.join(parts)}{', …' if len(most) > _ENDINGS else ''})"

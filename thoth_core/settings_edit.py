@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from thoth_core.settings_files import (
     setting_name,
     user_folder,
 )
-from thoth_core.toml_lines import CannotChange, with_value
+from thoth_core.toml_lines import CannotChange, with_value, without_value
 from thoth_core.unread_names import nearest
 from thoth_core.whole_file import draft_beside, whole_file
 
@@ -106,15 +106,33 @@ def set_value(path: Path, spec: Spec, text: str, cwd: Path, environ: Mapping[str
     """Write ``text`` for the setting into the file at ``path``, whose other lines stay as they are.
     Nothing is written if the settings would then be wrong: :class:`SettingsError`."""
     source = read(path)
-    try:
+    with _changing(path):
         new = with_value(source, spec.name, text)
+    write(path, new, cwd, environ, secret=spec.secret)
+
+
+def unset_value(path: Path, spec: Spec, cwd: Path, environ: Mapping[str, str]) -> bool:
+    """Take the line of the setting out of the file at ``path``; whether there was one. As
+    :func:`set_value`."""
+    source = read(path)
+    with _changing(path):
+        new = without_value(source, spec.name)
+    if new is None:
+        return False
+    write(path, new, cwd, environ)
+    return True
+
+
+@contextlib.contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except tomllib.TOMLDecodeError as problem:
         raise SettingsError(f"{path} is no TOML", cause=str(problem), fix=_edit(path)) from problem
     except CannotChange as problem:
         raise SettingsError(
             f"{path} was not changed", cause=str(problem), fix=_edit(path)
         ) from problem
-    write(path, new, cwd, environ, secret=spec.secret)
 
 
 def read(path: Path) -> str:

@@ -30,14 +30,9 @@ def with_value(source: str, name: str, text: str) -> str:
     old = tomllib.loads(source)
     value = to_toml(text)
     inner = old.get(TABLE)
-    tables: list[tuple[str, dict[str, Any]]] = [("", old)]
-    if isinstance(inner, dict):
-        tables.append((TABLE, inner))
-    there = [(t, key) for t, table in tables for key in table if setting_name(key) == name]
-    if len(there) > 1:
-        raise CannotChange(f"{name} is in it twice")
-    if there:
-        (table, key) = there[0]
+    place = _place(old, name)
+    if place is not None:
+        (table, key) = place
         wanted = _changed(old, table, key, tomllib.loads(f"x = {value}")["x"])
         candidates = _replaced(source, key, value)
     else:
@@ -53,6 +48,33 @@ def with_value(source: str, name: str, text: str) -> str:
         if _reads_as(each, wanted):
             return each
     raise CannotChange(f"no line of it is that of {name} alone")
+
+
+def without_value(source: str, name: str) -> str | None:
+    """``source`` without the setting ``name`` and what else stands in its line; None if it is not
+    in it. Raises as :func:`with_value`."""
+    old = tomllib.loads(source)
+    place = _place(old, name)
+    if place is None:
+        return None
+    table, key = place
+    left = {k: v for k, v in (old[table] if table else old).items() if k != key}
+    for each in _replaced(source, key, None):
+        if _reads_as(each, {**old, table: left} if table else left):
+            return each
+    raise CannotChange(f"no line of it is that of {name} alone")
+
+
+def _place(old: dict[str, Any], name: str) -> tuple[str, str] | None:
+    """The table of the setting, "" for none, and the key under which it is there."""
+    inner = old.get(TABLE)
+    tables: list[tuple[str, dict[str, Any]]] = [("", old)]
+    if isinstance(inner, dict):
+        tables.append((TABLE, inner))
+    there = [(t, key) for t, table in tables for key in table if setting_name(key) == name]
+    if len(there) > 1:
+        raise CannotChange(f"{name} is in it twice")
+    return there[0] if there else None
 
 
 def to_toml(text: str) -> str:
@@ -76,7 +98,8 @@ def _reads_as(source: str, wanted: dict[str, Any]) -> bool:
         return False
 
 
-def _replaced(source: str, key: str, value: str) -> Iterator[str]:
+def _replaced(source: str, key: str, value: str | None) -> Iterator[str]:
+    """With ``value`` in the place of that of ``key``, or without the line if it is None."""
     lines = source.splitlines(keepends=True)
     begins = re.compile(rf"([ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*=[ \t]*)")
     for first, line in enumerate(lines):
@@ -86,7 +109,8 @@ def _replaced(source: str, key: str, value: str) -> Iterator[str]:
         for last in range(first, min(len(lines), first + _LONGEST)):
             end = lines[last].rstrip("\r\n")
             new = f"{begun[1]}{value}{_comment(end)}{lines[last][len(end) :]}"
-            yield "".join([*lines[:first], new, *lines[last + 1 :]])
+            kept = [] if value is None else [new]
+            yield "".join([*lines[:first], *kept, *lines[last + 1 :]])
 
 
 def _comment(line: str) -> str:

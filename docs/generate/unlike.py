@@ -39,6 +39,7 @@ UNLIKE: dict[str, str] = {
     "thoth config set RAG_COLLECTION_NAME papers --project": (
         "<!-- not run: the other examples would be of another collection -->"
     ),
+    "thoth config unset RAG_COLLECTION_NAME --project": "<!-- not run: it is not set here -->",
     "thoth config edit": "<!-- not run: it opens an editor -->",
     "thoth config edit --project": "<!-- not run: it opens an editor -->",
     "thoth-supervisor start": "<!-- before: thoth-supervisor stop --if-running -->",

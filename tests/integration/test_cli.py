@@ -55,6 +55,7 @@ def test_from_ingest_to_delete_every_command_tells_its_result_as_json(
         "gone": 0,
         "failed": [],
         "skipped": {},
+        "endings": {},
     }
     assert report["chunks"] == report["embedded"] == 2
     assert {"reused", "windowed", "tokens"} <= set(report)

@@ -41,6 +41,7 @@ def test_a_second_run_over_a_thousand_files_embeds_nothing(
         **dict.fromkeys(("new", "changed", "unchanged", "moved", "removed", "gone"), 0),
         "failed": [],
         "skipped": {},
+        "endings": {},
     }
 
 
@@ -311,6 +312,7 @@ def test_odd_names_are_files_like_others(
     outcomes = [e["outcome"] for e in events if e["event"] == "file"]
     assert outcomes.count("new") == len(names) - 1 and outcomes.count("failed") == 1
     assert events[-1]["files"]["skipped"] == {"repeated": 1, "special": 1, "unsupported": 1}
+    assert events[-1]["files"]["endings"] == {"": 1}
     for file in folder.path.rglob("*.txt"):
         if file.is_file() and "\n" in file.name:
             file.unlink()

@@ -251,6 +251,7 @@ def test_ingest_reports_and_ends_with_3_when_a_file_failed(
                 "gone": 0,
                 "failed": [],
                 "skipped": {},
+                "endings": {},
             },
             "chunks": 1,
             "embedded": 1,

@@ -68,6 +68,33 @@ def test_set_keeps_comments_mode_and_what_a_link_points_to(home: Path, thoth: An
     assert sorted(p.name for p in real.parent.glob(".*")) == []
 
 
+def test_unset_takes_the_line_out_and_says_what_counts_now(home: Path, thoth: Any) -> None:
+    user_file(home).parent.mkdir(parents=True)
+    user_file(home).write_text("# mine\nRAG_RETRIEVAL_K = 5  # few\n[thoth]\nchunk_size = 90\n")
+    assert thoth("config", "set", "RAG_RETRIEVAL_K", "9", "--project")[0] == 0
+    file = home / "work" / "thoth.toml"
+    code, out, err = thoth("config", "unset", "rag_retrieval_k", "--project")
+    assert (code, out) == (0, f"RAG_RETRIEVAL_K is taken out of {file}\n")
+    # The first file of its kind is the one that counts, and it is there still.
+    assert err == "RAG_RETRIEVAL_K is 4 now (default)\n"
+    file.unlink()
+    told = json.loads(thoth("config", "unset", "RAG_CHUNK_SIZE", "--json")[1])
+    assert (told["name"], told["removed"], told["restart"]) == ("RAG_CHUNK_SIZE", True, False)
+    assert user_file(home).read_text() == "# mine\nRAG_RETRIEVAL_K = 5  # few\n[thoth]\n"
+    code, out, err = thoth("config", "unset", "RAG_CHUNK_SIZE")
+    assert (code, out) == (0, f"RAG_CHUNK_SIZE is not set in {user_file(home)}\n")
+    assert err == "RAG_CHUNK_SIZE is 500 now (default)\n"
+    assert thoth("config", "unset", "RAG_CHUNK_SIZ")[0] == 2
+
+
+def test_unset_mends_a_wrong_value(home: Path, thoth: Any) -> None:
+    user_file(home).parent.mkdir(parents=True)
+    user_file(home).write_text("RAG_CHUNK_SIZE = 'none'\n")
+    assert thoth("config", "show")[0] == 2
+    assert thoth("config", "unset", "RAG_CHUNK_SIZE")[0] == 0
+    assert user_file(home).read_text() == ""
+
+
 def test_project_is_the_current_folder_and_goes_before(home: Path, thoth: Any) -> None:
     assert thoth("config", "set", "RAG_RETRIEVAL_K", "9", "--project")[0] == 0
     assert (home / "work" / "thoth.toml").read_text() == "RAG_RETRIEVAL_K = 9\n"

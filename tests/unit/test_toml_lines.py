@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thoth_core.setting_specs import SPECS
-from thoth_core.toml_lines import CannotChange, to_toml, with_value
+from thoth_core.toml_lines import CannotChange, to_toml, with_value, without_value
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,30 @@ def test_the_line_is_changed_and_the_rest_stays(before: str, after: str | None) 
     assert made == (after or before.replace("chunk_size = 4", "chunk_size = 200"))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", None),
+        ("[other]\nchunk_size = 7\n", None),
+        ("RAG_CHUNK_SIZE = 500", ""),
+        ("a = 1\nRAG_CHUNK_SIZE=500 # small\nb = 2\n", "a = 1\nb = 2\n"),
+        ("[thoth]\nchunk_size = 5\n", "[thoth]\n"),
+        ("x = '''\nchunk_size = 3\n'''\nchunk_size = 4\n", "x = '''\nchunk_size = 3\n'''\n"),
+        ("chunk_size = [\n  '1', # one\n  '2',\n] # two\nb = 1\n", "b = 1\n"),
+        ("chunk_size = 5\r\nb = 1\r\n", "b = 1\r\n"),
+    ],
+)
+def test_the_line_is_taken_out_and_the_rest_stays(before: str, after: str | None) -> None:
+    assert without_value(before, "RAG_CHUNK_SIZE") == after
+
+
 def test_what_it_cannot_change_it_says() -> None:
     with pytest.raises(CannotChange, match="twice"):
         with_value("chunk_size = 1\n[thoth]\nchunk_size = 2\n", "RAG_CHUNK_SIZE", "3")
     with pytest.raises(CannotChange):
         with_value("thoth = { chunk_size = 1, x = 2 }\n", "RAG_CHUNK_SIZE", "3")
+    with pytest.raises(CannotChange):
+        without_value("thoth = { chunk_size = 1, x = 2 }\n", "RAG_CHUNK_SIZE")
     with pytest.raises(tomllib.TOMLDecodeError):
         with_value("no toml\n", "RAG_CHUNK_SIZE", "3")
     with pytest.raises(CannotChange, match="UTF-8"):
@@ -99,3 +118,16 @@ def _field(key: str) -> str:
     from thoth_core.settings_files import setting_name
 
     return setting_name(key) or ""
+
+
+@given(st.lists(line, max_size=8).map("\n".join), st.sampled_from(NAMES))
+def test_what_was_added_can_be_taken_out_again(source: str, name: str) -> None:
+    try:
+        before = tomllib.loads(source)
+        if without_value(source, name) is not None:
+            return
+        made = without_value(with_value(source, name, "3"), name)
+    except (tomllib.TOMLDecodeError, CannotChange):
+        return
+    assert made is not None and tomllib.loads(made) == before
+    assert made.rstrip("\n") == source.rstrip("\n")

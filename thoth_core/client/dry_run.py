@@ -66,6 +66,7 @@ class DryRun(Ingest):
             moves=report.moves,
             removals=report.removals,
             skipped=report.skipped,
+            endings=report.endings,
             gone=report.gone,
             chunks=report.chunks,
             unchanged_chunks=self._unchanged_chunks,

@@ -139,6 +139,8 @@ class Ingest(Leaving):
             if isinstance(item, Skipped):
                 # Only counted: there may be millions.
                 self._account.passed_over(item.why.value)
+                if item.why is Why.UNSUPPORTED:
+                    self._account.unsupported(item.path.suffix)
             else:
                 listed.append(item)
         found = self._look(listed, given)

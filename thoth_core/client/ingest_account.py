@@ -14,6 +14,11 @@ from thoth_core.client.packs import File
 from thoth_core.client.remaining import Rate
 from thoth_core.errors import ThothError
 
+#: What is longer is no ending that anybody would know, and of so many different ones the rest is
+#: counted together, as ``OTHER``.
+_LONGEST, _ENDINGS = 16, 200
+OTHER = "other"
+
 
 class Account:
     """Each file is put down once, by one of the methods that tell an outcome. ``files`` and
@@ -76,10 +81,19 @@ class Account:
 
     def passed_over(self, why: str, size: int | None = None) -> None:
         """A file or folder that is left alone; ``size`` of one that was to be read."""
-        self.report.skipped[why] = self.report.skipped.get(why, 0) + 1
+        _count(self.report.skipped, why)
         if size is not None:
             self._finished += 1
             self._bytes += size
+
+    def unsupported(self, suffix: str) -> None:
+        """A file that is passed over, whose name ends so."""
+        endings = self.report.endings
+        # A name may be no UTF-8.
+        ending = suffix.lower().encode("utf-8", "backslashreplace").decode()
+        if len(ending) > _LONGEST or (ending not in endings and len(endings) >= _ENDINGS):
+            ending = OTHER
+        _count(endings, ending)
 
     def note(self, source: str, note: str) -> None:
         self.report.notes.append((source, note))
@@ -121,3 +135,7 @@ class Account:
                 reconnects=reconnects,
             )
         )
+
+
+def _count(counted: dict[str, int], what: str) -> None:
+    counted[what] = counted.get(what, 0) + 1

@@ -56,9 +56,10 @@ class IngestReport:
     for each that was not taken in whole; ``unchanged`` counts besides what had not changed what
     another ingest, which began later, stored meanwhile; ``moves`` has (from, to) of the ``moved``
     ones, ``removals`` the sources of the ``removed`` documents, and ``skipped`` how many files and
-    folders were passed over, by reason; ``gone`` counts documents below the given paths whose files
-    are no more and that were left, because nothing was to be pruned. ``chunks`` counts those of
-    new, changed and moved files.
+    folders were passed over, by reason; ``endings`` how many of the ``unsupported`` ones end so
+    (``".xlsx"``; ``""`` is a name without an ending); ``gone`` counts documents below the given
+    paths whose files are no more and that were left, because nothing was to be pruned. ``chunks``
+    counts those of new, changed and moved files.
     ``notes`` has (source, what to know of it) for files that were taken and may not be as meant.
     ``cost`` is what the tokens cost."""
 
@@ -78,6 +79,7 @@ class IngestReport:
     moves: list[tuple[str, str]] = field(default_factory=list)
     removals: list[str] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    endings: dict[str, int] = field(default_factory=dict)
     gone: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ class IngestReport:
 @dataclass(frozen=True, slots=True)
 class DryRunReport:
     """What an ingest would do. ``new``, ``changed``, ``unchanged``, ``moved``, ``removed``,
-    ``failed``, ``notes``, ``moves``, ``removals``, ``skipped`` and ``chunks`` as in
+    ``failed``, ``notes``, ``moves``, ``removals``, ``skipped``, ``endings`` and ``chunks`` as in
     :class:`IngestReport`.
 
     ``stored`` chunks have a vector of ``model`` in the store already, under whatever id, the
@@ -128,6 +130,7 @@ class DryRunReport:
     tokens_to_embed: int
     encoding: str
     cost: Cost
+    endings: dict[str, int] = field(default_factory=dict)
     gone: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,6 +171,7 @@ def _files(report: IngestReport | DryRunReport) -> dict[str, Any]:
         "gone": report.gone,
         "failed": [{"source": s, "reason": reason_of(e)} for s, e in report.failed],
         "skipped": dict(sorted(report.skipped.items())),
+        "endings": dict(report.endings),
     }
 
 
