@@ -213,10 +213,11 @@ def test_a_sparse_file_of_700_gigabytes_is_refused_at_once(
     shutil.copytree(healthy["plain"], copy)
     with (index_of(copy) / "link_lists.bin").open("r+b") as file:
         file.truncate(700 * 10**9)
-    start = time.monotonic()
+    start = time.thread_time()
     found = check(copy)
     assert "has 700,000,000,000 bytes" in str(found[0])
-    assert time.monotonic() - start < 2
+    # To read it would take minutes, of this thread too.
+    assert time.thread_time() - start < 5
 
 
 def test_rows_whose_vectors_were_thrown_away_are_counted(

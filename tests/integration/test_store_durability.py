@@ -260,7 +260,7 @@ def test_writes_after_the_first_search_are_not_slowed_by_the_rows_before(places)
             store.upsert(ids, vectors[i : i + 500])
         store.healthy()
         # What this is about cost five seconds.
-        filling = max(2.0, time.monotonic() - started)
+        filling = max(4.0, time.monotonic() - started)
         store.search(vectors[:1])
         started = time.monotonic()
         store.upsert(["one more"], vectors[:1] * 2)

@@ -157,7 +157,7 @@ def test_an_export_left_alone_lets_the_write_ahead_log_go(
         began = time.monotonic()
         assert store.call("count", {"collection": "notes"}).body == {"count": 2}
         # Waiting for the reader would be SQLite's busy timeout, 5 seconds.
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4.5
         assert log.stat().st_size > 100_000
         assert page(store).body["ids"] == ["a"]
         monkeypatch.setattr(snapshots_module, "IDLE_SECONDS", 0.0)

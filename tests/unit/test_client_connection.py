@@ -119,7 +119,7 @@ def test_a_service_that_stays_overloaded_is_given_up_at_the_deadline(settings: S
         began = time.monotonic()
         with pytest.raises((Overloaded, DeadlineExceeded)):
             thoth.embed(["t1"], deadline=0.5)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < book.OVERLOAD_PATIENCE / 2
 
 
 def test_a_service_that_dies_under_a_call_is_followed_by_its_successor_with_the_same_id(
@@ -165,7 +165,7 @@ def test_without_a_service_and_without_autostart_the_error_comes_at_once_with_th
         began = time.monotonic()
         with pytest.raises(ServiceUnavailable) as caught:
             thoth.embed(["t1"])
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
     assert caught.value.fix == "thoth-supervisor start"
 
 

