@@ -10,6 +10,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -113,15 +114,15 @@ class Channel:
         self.send(Message("ready", body={**body, **own}))
 
     def request_stop(self, how: str = "stop") -> None:
-        """From any thread or a signal handler of the main thread."""
+        """From any thread or a signal handler of the main thread. It is the I/O thread that wakes
+        the main thread: a handler runs in that one, maybe between its look and its sleep."""
         self.stopping = how
         self._wake()
-        # A signal handler may have interrupted the main thread inside the condition.
-        if self._arrived.acquire(blocking=False):
-            try:
-                self._arrived.notify_all()
-            finally:
-                self._arrived.release()
+
+    def wake_on_signals(self) -> None:
+        """Have each signal with a handler wake the I/O thread, and that one the main thread. One
+        that came just before a wait slept would else be handled when the wait is over."""
+        signal.set_wakeup_fd(self._wake_in.fileno(), warn_on_full_buffer=False)
 
     def close(self) -> None:
         """Take leave, let the last messages go, then end the I/O thread."""
@@ -264,8 +265,10 @@ class Channel:
                     continue
             wait = max(0.0, min(next_beat, end_by or next_beat) - now)
             events = dict(poller.poll(int(wait * 1000) + 1))
-            if self._wake_out.fileno() in events:
-                _drain(self._wake_out)
+            if self._wake_out.fileno() in events and (_drain(self._wake_out) or self.stopping):
+                # For whatever it waits: the lock is not free before it sleeps or has ended waiting.
+                with self._arrived:
+                    self._arrived.notify_all()
             if back in events:
                 self._take(back, peer=False)
             if peers is not None and peers in events:
@@ -334,9 +337,10 @@ def _flush(target: Any, outbox: deque[list[Frame]]) -> bool:
     return True
 
 
-def _drain(end: socket.socket) -> None:
-    try:
-        while end.recv(4096):
-            pass
-    except BlockingIOError:
-        return
+def _drain(end: socket.socket) -> bool:
+    """Take what there is; whether a signal is in it, whose number is not 0."""
+    signals = False
+    with contextlib.suppress(BlockingIOError):
+        while taken := end.recv(4096):
+            signals = signals or any(taken)
+    return signals

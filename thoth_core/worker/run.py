@@ -47,6 +47,7 @@ def run_worker(role: Literal["embed", "store"], serve: Serve) -> int:
         channel.request_stop("stop")
 
     signal.signal(signal.SIGTERM, terminate)
+    channel.wake_on_signals()
     lifeline.arm(birth.parent, birth.death_fd, heard=channel.secret.heard)
     status = _serve(channel, serve)
     if terminated and status == 0:
