@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Make
-from tests.faults.watching import status, wait_until_ready, worker
+from tests.faults.watching import pids, status, wait_until_ready, worker
 from tests.support.service import RealService, wait_for
 from tests.support.small_disk import small_disk
 from thoth_core.errors import PoisonInput
@@ -186,14 +186,21 @@ def test_a_worker_writes_its_stacks_when_asked_and_lives_on(service: RealService
 def test_a_worker_that_is_stopped_is_ended_by_its_supervisor(make_service: Make) -> None:
     """Its own timer does not fire either: a stopped process handles no signal."""
     service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="1").start()
+    workers = [pid for name, pid in pids(service).items() if name.startswith("embed")]
     with service.client() as thoth, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(thoth.add, ["!slow:0.5"], ids=["a"], deadline=60)
-        busy = wait_for(
-            lambda: [w for w in status(service)["workers"] if w["state"] == "BUSY" and w["lane"]],
-            20,
-            "a worker is at it",
-        )
-        os.kill(busy[0]["pid"], signal.SIGSTOP)
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            call = pool.submit(thoth.add, ["a text"], ids=["a"], deadline=60)
+            busy = wait_for(
+                lambda: [w for w in status(service)["workers"] if w["state"] == "BUSY"],
+                20,
+                "one of them is given it",
+            )
+        finally:
+            for pid in workers:
+                if pid != busy[0]["pid"]:
+                    os.kill(pid, signal.SIGCONT)
         assert call.result().embedded == 1
     service.ready_again(busy[0]["name"], busy[0]["pid"])
     [death] = crashes(service)

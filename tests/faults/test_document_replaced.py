@@ -83,6 +83,7 @@ def watched(service: RealService, source: str) -> Iterator[Watch]:
     watch = Watch(service, source)
     watch.start()
     try:
+        wait_for(lambda: watch.seen or watch.problem, 60, "it has looked at what is there")
         yield watch
     finally:
         watch.end()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,12 @@ def process(make_service: Make) -> Iterator[tuple[RealService, subprocess.Popen[
     process.communicate()
 
 
+def delete(folder: Path) -> None:
+    """The service takes files away too, while it ends."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.mark.parametrize("lost", ["deleted", "moved", "replaced", "sockets"])
 def test_a_service_whose_folder_is_lost_ends_and_says_so(
     process: tuple[RealService, subprocess.Popen[str]], lost: str
@@ -38,7 +45,7 @@ def test_a_service_whose_folder_is_lost_ends_and_says_so(
         thoth.add(["a text"], ids=["a"])
     before = pids(service)
     if lost == "deleted":
-        shutil.rmtree(data)
+        delete(data)
     elif lost == "moved":
         data.rename(data.with_name("moved"))
     elif lost == "replaced":
@@ -46,7 +53,7 @@ def test_a_service_whose_folder_is_lost_ends_and_says_so(
         data.mkdir()
         (data / "lock").touch()
     else:
-        shutil.rmtree(sockets)
+        delete(sockets)
     _, err = supervisor.communicate(timeout=60)
     assert supervisor.returncode == 1, err
     folder = sockets if lost == "sockets" else data
@@ -69,7 +76,7 @@ def test_a_call_under_way_is_told_why(
     add = "from thoth_core import Thoth; Thoth(autostart=False).add(['!hang'], ids=['a'])"
     with service.popen("python", "-c", add) as caller:
         embedding(service)
-        shutil.rmtree(service.settings().data_dir)
+        delete(service.settings().data_dir)
         _, err = caller.communicate(timeout=60)
     assert "StorageError: the service has lost its folder" in err
     assert supervisor.wait(60) == 1

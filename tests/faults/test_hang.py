@@ -106,7 +106,8 @@ def test_an_interactive_worker_that_hangs_is_replaced_after_its_caller_has_gone(
     service = make_service(THOTH_FAULTS="1", THOTH_UNIT_TIMEOUT="2", **TWO_BULK).start()
     before = pids(service)["embed-interactive"]
     with service.client() as thoth:
+        thoth.embed(["before it"])
         with pytest.raises(DeadlineExceeded):
-            thoth.embed(["!hang"], deadline=0.5)
+            thoth.embed(["!hang"], deadline=5)
         service.ready_again("embed-interactive", before)
         assert thoth.embed(["after it"], deadline=30).shape == (1, 32)

@@ -14,7 +14,7 @@ START = """
 import functools, sys
 from thoth_core.supervisor import service
 from thoth_core.supervisor.slots import Policy
-service.Service = functools.partial(service.Service, policy=Policy(load_limit=1.0))
+service.Service = functools.partial(service.Service, policy=Policy(load_limit=3.0, dump_after=3.0))
 from cli.supervisor import main
 sys.argv = ["thoth-supervisor", "start", "--foreground"]
 sys.exit(main())

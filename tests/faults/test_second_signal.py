@@ -43,9 +43,10 @@ def test_a_signal_before_anything_is_started_ends_it_in_order(
     lock = service.settings().data_dir / "lock"
     process = service.popen("thoth-supervisor", "start", "--foreground")
     end = time.monotonic() + 30
-    # Without a pause: a moment later its loop would hear it anyway.
+    # With hardly a pause: a moment later its loop would hear it anyway. But a look takes the lock.
     while not (lock.exists() and holder(lock) == process.pid):
         assert time.monotonic() < end
+        time.sleep(0.001)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -18,6 +18,13 @@ from tests.support.service import RealService, wait_for
 from thoth_core.errors import ThothError
 
 
+def _in_line(inode: int) -> bool:
+    """Whether somebody waits for a lock of the file; also where the system tells of none."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    told = [line for line in lines if f":{inode} " in line]
+    return not told or any(" -> " in line for line in told)
+
+
 @contextlib.contextmanager
 def first_in_line(path: Path) -> Iterator[threading.Event]:
     """The lock at ``path`` from the moment at which its holder ends; the event is set then."""
@@ -32,6 +39,7 @@ def first_in_line(path: Path) -> Iterator[threading.Event]:
 
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
+    wait_for(lambda: _in_line(os.fstat(fd).st_ino), 30, "it stands in line")
     try:
         yield taken
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -56,7 +57,9 @@ def service(make_service: Make) -> Iterator[RealService]:
         # The supervisor that the loop left behind, or one that was about to begin.
         left = {str(pid): pid for pid in service.processes() if _in_loop(pid)}
         for pid in left.values():
-            os.kill(pid, signal.SIGTERM)
+            # One that was too late to be the supervisor ends by itself.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         assert not_ended(left, 60) == {}
 
 

@@ -24,7 +24,7 @@ ADD = """
 import json
 from thoth_core import Thoth
 with Thoth() as thoth:
-    report = thoth.add(["!slow:4 first", "second", "third"], ids=["a", "b", "c"])
+    report = thoth.add(["!slow:8 first", "second", "third"], ids=["a", "b", "c"])
     print(json.dumps({"ids": list(report), "failed": len(report.failed)}))
 """
 
@@ -38,7 +38,7 @@ def test_no_process_outlives_an_idle_supervisor_and_the_next_command_starts_a_se
     os.kill(before["supervisor"], signal.SIGKILL)
     assert not_ended(before, SUPERVISOR_GONE) == {}
     # The index process ends with the call that it is in.
-    wait_for(lambda: not service.processes(), 2, "nothing of the service is left")
+    wait_for(lambda: not service.processes(), SUPERVISOR_GONE, "nothing of the service is left")
     done = service.run("thoth", "embed", "x", "--json")
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["vectors"]) == 1

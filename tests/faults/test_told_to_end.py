@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 
 from tests.faults.watching import embedding, status, worker
-from tests.support.service import RealService
+from tests.support.service import RealService, wait_for
 from thoth_core import Thoth
 
 #: Seconds: two units and a start take two of them. A drain that new work keeps alive takes as long
@@ -72,9 +71,9 @@ def test_queries_go_on_while_the_worker_that_is_kept_for_them_stands_still(
             ]
             for thread in waiting:
                 thread.start()
-            began = time.monotonic()
-            while worker(shared, "embed-interactive")["state"] != "BUSY":
-                assert time.monotonic() - began < 60
+            wait_for(
+                lambda: status(shared)["queue"]["units_embedding"] >= 2, 60, "it has taken both"
+            )
             found = thoth.query("a text to find", k=1, deadline=10)
             assert [hit.id for hit in found] == ["find"]
         finally:

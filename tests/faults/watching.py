@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.support.service import RealService, wait_for
+from tests.support.service import ANSWER, RealService, wait_for
 from thoth_core.client.control import control
 from thoth_core.client.locate import wait_for_end
 from thoth_core.errors import ServiceUnavailable
@@ -20,12 +20,13 @@ from thoth_core.errors import ServiceUnavailable
 TWO_BULK = {"THOTH_EMBED_WORKERS": "2"}
 SLOTS = ("store", "embed-interactive", "embed-bulk-1", "embed-bulk-2")
 BULK = SLOTS[2:]
-#: What the end of a supervisor may take to end every process of the service, in seconds.
-SUPERVISOR_GONE = 2.0
+#: What the end of a supervisor may take to end every process of the service, in seconds. It is half
+#: a second where the disk lets go at once of who writes to it.
+SUPERVISOR_GONE = 10.0
 
 
 def status(service: RealService) -> dict[str, Any]:
-    return control(service.settings(), "status")
+    return control(service.settings(), "status", timeout=ANSWER)
 
 
 def worker(service: RealService, name: str) -> dict[str, Any]:

@@ -3,9 +3,11 @@ loopback that the official client talks to."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,16 +122,28 @@ def test_without_json_the_citation_stands_under_the_answer(
     assert "read and" in done.stderr
 
 
+@contextlib.contextmanager
+def gated(asked: RealService, server: OpenAIServer) -> Iterator[subprocess.Popen[str]]:
+    """A question that the server answers with one word, and with the rest when ``gate`` is set."""
+    server.answer = lambda messages: "First second third."
+    server.gate = threading.Event()
+    with asked.popen("thoth", "ask", "what does the pass statement do?") as process:
+        try:
+            yield process
+        finally:
+            # Whatever failed, nobody waits for the other.
+            server.gate.set()
+            process.kill()
+
+
 def test_the_first_word_is_shown_before_the_answer_is_complete(
     asked: RealService, server: OpenAIServer
 ) -> None:
-    server.answer = lambda messages: "First second third."
-    # The server sends one word and then waits for this.
-    server.gate = threading.Event()
-    with asked.popen("thoth", "ask", "what does the pass statement do?") as process:
+    with gated(asked, server) as process:
         assert process.stdout is not None
         assert process.stdout.read(5) == "First"
         assert process.poll() is None
+        assert server.gate is not None
         server.gate.set()
         rest = process.stdout.read()
         assert process.wait(60) == 0
@@ -137,16 +151,14 @@ def test_the_first_word_is_shown_before_the_answer_is_complete(
 
 
 def test_ctrl_c_ends_it_with_130(asked: RealService, server: OpenAIServer) -> None:
-    server.answer = lambda messages: "First second third."
-    server.gate = threading.Event()
-    with asked.popen("thoth", "ask", "what does the pass statement do?") as process:
+    with gated(asked, server) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(5) == "First"
         process.send_signal(signal.SIGINT)
         # Nothing else ends it: the server still waits.
         assert process.wait(60) == 130
-        assert not server.gate.is_set()
+        assert server.gate is not None and not server.gate.is_set()
         assert process.stdout.read() == "\n"
         assert process.stderr.read().split() == ["interrupted"]
 

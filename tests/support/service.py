@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from thoth_core import Settings, Thoth
 from thoth_core.client.control import control
+from thoth_core.client.locate import control_path, listening
 from thoth_core.client.stopping import stop_service
 from thoth_core.errors import ServiceUnavailable
 
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 #: The commands of the environment that runs the tests.
 BIN = Path(sys.executable).parent
+#: Seconds that a service may take to answer a question; a wait for what it says would end with it.
+ANSWER = 30.0
 
 
 @dataclass
@@ -116,7 +119,7 @@ class RealService:
 
     def status(self) -> dict[str, Any]:
         """As the command tells it, without a process for each look."""
-        return control(self.settings(), "status")
+        return control(self.settings(), "status", timeout=ANSWER)
 
     def worker(self, name: str) -> dict[str, Any]:
         [worker] = [w for w in self.status()["workers"] if w["name"] == name]
@@ -144,8 +147,15 @@ class RealService:
 
     def stop(self) -> None:
         """As the command does it, without a process for it; it is no error that none runs."""
-        with contextlib.suppress(ServiceUnavailable):
-            stop_service(self.settings(), fast=False, timeout=45)
+        settings, end = self.settings(), time.monotonic() + 45
+        while listening(control_path(settings)):
+            try:
+                stop_service(settings, fast=False, timeout=max(1.0, end - time.monotonic()))
+            except ServiceUnavailable:
+                # It may have ended meanwhile, or be too busy to answer at once.
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(0.05)
 
     def close(self) -> None:
         """Stop it and check that nothing is left."""
@@ -155,7 +165,8 @@ class RealService:
             assert not left, f"processes left behind: {left}"
         finally:
             for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             shutil.rmtree(self.root, ignore_errors=True)
 
 

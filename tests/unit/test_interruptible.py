@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
 
-from thoth_core.client import interruptible
+from thoth_core import interruptible
+from thoth_core.asking.talk import Talk
+from thoth_core.client.locate import wait_for_end
 
 
 @pytest.fixture(autouse=True)
@@ -29,18 +33,18 @@ def ctrl_c_interrupts() -> Iterator[None]:
     [
         lambda: interruptible.result(Future()),
         lambda: interruptible.take(SimpleQueue()),
+        lambda: Talk(lambda post: asyncio.sleep(60)).run(None),
+        lambda: wait_for_end(os.getpid(), 60),
     ],
-    ids=["result", "take"],
+    ids=["result", "take", "talk", "end of a process"],
 )
 def test_an_interrupt_that_wakes_no_system_call_ends_the_wait(wait: Callable[[], Any]) -> None:
     # As of a signal that came before the call slept: its handler is due, and nothing wakes the
     # call. (Future().result() and SimpleQueue().get() sleep on.)
     timer = threading.Timer(0.1, _thread.interrupt_main)
-    started = time.monotonic()
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        timer.start()
         wait()
-    assert time.monotonic() - started > 0.05
     timer.join()
 
 
@@ -50,6 +54,16 @@ def test_a_result_that_takes_longer_than_a_look_is_waited_for() -> None:
     timer.start()
     assert interruptible.result(future) == 7
     timer.join()
+
+
+def test_a_queue_is_waited_for_until_the_end() -> None:
+    queue: SimpleQueue[int] = SimpleQueue()
+    end = time.monotonic() + 1.2 * interruptible.LOOK
+    with pytest.raises(Empty):
+        interruptible.take(queue, end)
+    assert time.monotonic() >= end
+    queue.put(1)
+    assert interruptible.take(queue, end) == 1
 
 
 def test_a_failure_is_raised_as_it_is_also_a_timeout() -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from thoth_core import interruptible
 from thoth_core.errors import Cancelled, DeadlineExceeded
 
 T = TypeVar("T")
@@ -47,9 +47,8 @@ class Talk(Generic[T]):
         threading.Thread(target=self._thread, name="thoth-ask", daemon=True).start()
         try:
             while not self._done:
-                left = None if end is None else max(0.0, end - time.monotonic())
                 try:
-                    event = self._events.get(timeout=left)
+                    event = interruptible.take(self._events, end)
                 except Empty:
                     raise DeadlineExceeded("the deadline of the call has passed") from None
                 event()

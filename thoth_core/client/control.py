@@ -5,12 +5,14 @@ Control never waits behind work: the supervisor answers it while its queues are 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from thoth_core.client.locate import control_path, listening, lock_path
 from thoth_core.errors import ServiceUnavailable
+from thoth_core.interruptible import LOOK
 from thoth_core.locks import holder
 
 if TYPE_CHECKING:
@@ -74,9 +76,9 @@ def _ask(settings: Settings, kind: str, body: dict[str, Any], timeout: float) ->
         end = time.monotonic() + timeout
         while True:
             left = end - time.monotonic()
-            events = dict(poller.poll(max(0, int(left * 1000)))) if left > 0 else {}
-            if not events:
+            if left <= 0:
                 raise not_answering(settings, timeout)
+            events = dict(poller.poll(math.ceil(min(left, LOOK) * 1000)))
             if (
                 events.get(socket, 0) & sockets.POLLOUT
                 and sockets.send(socket, frames) is sockets.Sent.SENT

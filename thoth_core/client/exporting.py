@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from thoth_core import __version__, validation
-from thoth_core.client import interruptible, transfer
+from thoth_core import __version__, interruptible, validation
+from thoth_core.client import transfer
 from thoth_core.client.archive_format import (
     IMPORT_PREFIX,
     CollectionEntry,

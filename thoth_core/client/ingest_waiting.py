@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from thoth_core.client import interruptible
+from thoth_core import interruptible
 from thoth_core.client.connection import Connection
 from thoth_core.client.requests import Plan
 from thoth_core.errors import (

@@ -6,12 +6,15 @@ its socket, and whether anybody holds its lock.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from thoth_core.interruptible import LOOK
 
 if TYPE_CHECKING:
     from thoth_core.settings import Settings
@@ -58,7 +61,10 @@ def wait_for_end(pid: int, timeout: float) -> bool:
             try:
                 ready = select.poll()
                 ready.register(handle, select.POLLIN)
-                return bool(ready.poll(max(0, int(timeout * 1000))))
+                end = time.monotonic() + timeout
+                while not (ended := ready.poll(_look(end))) and time.monotonic() < end:
+                    pass
+                return bool(ended)
             finally:
                 os.close(handle)
     # No event tells of the end of a process that is not our child on such a system.
@@ -68,6 +74,10 @@ def wait_for_end(pid: int, timeout: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def _look(end: float) -> int:
+    return math.ceil(1000 * min(LOOK, max(0.0, end - time.monotonic())))
 
 
 def _alive(pid: int) -> bool:

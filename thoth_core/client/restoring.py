@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import CancelledError
 from typing import Any
 
-from thoth_core.client import interruptible
+from thoth_core import interruptible
 from thoth_core.client.calls import Calls
 from thoth_core.client.connection import Connection
 from thoth_core.client.transfer import OnChunks, Transfer

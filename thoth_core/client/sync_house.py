@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from thoth_core.client import interruptible
+from thoth_core import interruptible
 from thoth_core.client.base import Client, checked_deadline
 from thoth_core.client.requests import Plan
 from thoth_core.client.rescue_report import RescueReport

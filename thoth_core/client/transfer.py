@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from thoth_core.client import interruptible
+from thoth_core import interruptible
 from thoth_core.client.connection import Connection
 from thoth_core.client.requests import Plan, Request, single
 from thoth_core.errors import Cancelled, DeadlineExceeded

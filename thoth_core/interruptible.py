@@ -8,9 +8,13 @@ ignore Ctrl-C until an answer comes; these look every :data:`LOOK` seconds.
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
-from typing import TypeVar
+import time
+from queue import Empty
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from queue import SimpleQueue
 
 T = TypeVar("T")
 
@@ -27,8 +31,12 @@ def result(future: Future[T]) -> T:
     return future.result()
 
 
-def take(queue: SimpleQueue[T]) -> T:
-    """``queue.get()``."""
+def take(queue: SimpleQueue[T], end: float | None = None) -> T:
+    """``queue.get()``. ``end`` is an instant of the monotonic clock: past it, ``queue.Empty``."""
     while True:
-        with contextlib.suppress(Empty):
-            return queue.get(timeout=LOOK)
+        left = LOOK if end is None else min(LOOK, max(0.0, end - time.monotonic()))
+        try:
+            return queue.get(timeout=left)
+        except Empty:
+            if end is not None and time.monotonic() >= end:
+                raise
