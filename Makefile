@@ -28,6 +28,7 @@ demo: compiled
 # as there are cores in CI, because many tests wait.
 JOBS ?= 4
 test: compiled
+	$(BIN)/python -m tests.support.convert_model
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # The pages as a site in docs/_build: any warning, as of a link that leads nowhere, is an error.
