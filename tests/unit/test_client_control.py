@@ -103,9 +103,9 @@ def test_stopping_waits_until_the_lock_is_free(settings: Settings) -> None:
 
     with FakeService(settings, handle):
         with pytest.raises(ServiceUnavailable, match="has not ended"):
-            stopping.stop_service(settings, fast=False, timeout=0.3)
+            stopping.stop_service(settings, fast=False, timeout=2.0)
         lock.close()
-        assert stopping.stop_service(settings, fast=True, timeout=5) == 0
+        assert stopping.stop_service(settings, fast=True, timeout=30) == 0
 
 
 def test_stopping_asks_for_every_process_of_the_service() -> None:
