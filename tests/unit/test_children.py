@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -38,8 +40,16 @@ def spawn_script(monkeypatch: pytest.MonkeyPatch, script: str) -> Child:
     return Child("embed", "embed-bulk-1", "ab12", Path("/tmp/none"), os.environ, LOG)
 
 
-def open_files() -> set[Path]:
-    return set(Path("/proc/self/fd").iterdir())
+def open_files() -> set[tuple[str, str]]:
+    """Numbers, and what each stands for."""
+    # What nobody uses any more may be closed at any time.
+    gc.collect()
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        # The one that this loop reads from is gone.
+        with contextlib.suppress(FileNotFoundError):
+            found.add((each.name, str(each.readlink())))
+    return found
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="there is no pidfd here")
@@ -58,7 +68,7 @@ def test_a_child_whose_end_could_not_be_seen_is_ended_at_once(
         spawn_script(monkeypatch, "import time; time.sleep(60)")
     with pytest.raises(ProcessLookupError):
         os.kill(seen[0], 0)
-    assert open_files() == before
+    assert open_files() <= before
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="there is no pidfd here")
@@ -85,7 +95,7 @@ def test_what_a_worker_started_ends_with_it(
             return True
         return stat.rpartition(")")[2].split()[0] == "Z"
 
-    wait_for(gone, 5, "what it had started is gone too")
+    wait_for(gone, 30, "what it had started is gone too")
 
 
 def test_of_long_last_lines_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

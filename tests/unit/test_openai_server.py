@@ -168,17 +168,17 @@ def test_a_key_that_the_answer_repeats(server: OpenAIServer, connect: Any) -> No
 
 
 def test_429_with_retry_after_in_seconds(server: OpenAIServer, client: openai.OpenAI) -> None:
-    server.plan = at({1: Fault("rate_limit", retry_after=2.0)})
+    server.plan = at({1: Fault("rate_limit", retry_after=60.0)})
     with pytest.raises(openai.RateLimitError) as raised:
         client.embeddings.create(model=SMALL, input="x")
 
-    assert raised.value.response.headers["retry-after"] == "2"
+    assert raised.value.response.headers["retry-after"] == "60"
     assert raised.value.code == "rate_limit_exceeded"
     client.embeddings.create(model=SMALL, input="x")
     [early] = server.books.early()
     assert early.number == 2
     assert server.books.early(server.books.embeddings[:1]) == []
-    assert server.books.early(grace=5.0) == []
+    assert server.books.early(grace=120.0) == []
 
 
 def test_429_with_retry_after_as_a_date(server: OpenAIServer, client: openai.OpenAI) -> None:
@@ -424,13 +424,14 @@ def test_chat_refuses_what_the_real_one_refuses(
 
 
 def test_connections_are_kept_and_no_thread_is_left(connect: Any) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with OpenAIServer() as server:
         client = connect(server)
         for _ in range(3):
             client.embeddings.create(model=SMALL, input="x")
         assert len({each.connection for each in server.books.requests}) == 1
-    assert threading.active_count() == before
+    # One of an earlier test may have ended meanwhile.
+    assert not set(threading.enumerate()) - before
 
 
 def test_a_defect_of_the_test_is_not_swallowed(connect: Any) -> None:
