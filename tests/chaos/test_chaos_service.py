@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FAULTS = 12
 
 
+# Up to a minute; several on a machine that others use.
+@pytest.mark.timeout(300)
 def test_each_call_has_its_answer_and_nothing_is_lost_when_everything_dies():
     done = subprocess.run(
         [
@@ -18,7 +22,7 @@ def test_each_call_has_its_answer_and_nothing_is_lost_when_everything_dies():
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = {line[:34].strip(): line[34:].strip() for line in done.stdout.splitlines()}
