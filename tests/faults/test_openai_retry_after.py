@@ -13,7 +13,7 @@ from tests.support.openai_server import OpenAIServer
 
 #: What may pass from when the server writes an answer to when the engine has read it, in seconds.
 #: The same connection is used again only after it.
-ON_ITS_WAY = 0.5
+ON_ITS_WAY = 1.5
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -21,7 +21,7 @@ def test_no_request_comes_earlier_than_told(
     make_service: Make, tmp_path: Path, as_date: bool
 ) -> None:
     folder = runs.corpus(tmp_path / "texts")
-    told = Fault("rate_limit", retry_after=2.0, as_date=as_date)
+    told = Fault("rate_limit", retry_after=4.0, as_date=as_date)
     with OpenAIServer(plan=at({4: told, 50: told}), latency=0.02) as server:
         service = runs.make(make_service, server)
         runs.report_of(runs.ingest(service, folder))
