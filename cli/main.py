@@ -37,7 +37,7 @@ COMMANDS = {
         "quarantine",
         "Texts that crash the model: list, clear, retry.",
     ),
-    "delete": ("cli.delete", "delete", "Delete chunks by id or by filter."),
+    "delete": ("cli.delete", "delete", "Delete chunks by source, by id or by filter."),
     "completion": ("cli.completion_script", "completion", "Print what has a shell complete words."),
     "config": ("cli.config", "config", "Show the settings and where they come from."),
 }

@@ -448,3 +448,32 @@ def test_a_client_in_another_folder_narrows_from_there(
     with Thoth(settings, autostart=False) as thoth:
         assert {Path(h.source).name for h in thoth.query("x", source="./*")} == {"deep file.txt"}
         assert {Path(h.source).name for h in thoth.query("x", source="../lamp.txt")} == {"lamp.txt"}
+
+
+def test_delete_by_source_takes_documents_and_added_texts(service: RealService) -> None:
+    folder = service.root / "gone"
+    folder.mkdir()
+    for n in range(5):
+        (folder / f"{n}.txt").write_text(f"Text number {n}.\n" * 9)
+    given = ("--collection", "gone")
+    assert service.run("thoth", "ingest", "gone", *given).returncode == 0
+    with service.client() as client:
+        metadata = {"source": f"{folder}/added.txt"}
+        client.add(["added"], metadatas=[metadata], ids=["added"], collection="gone")
+    done = service.run("thoth", "delete", "--source", "gone/*", *given)
+    assert done.returncode == 2
+    assert "all of gone/0.txt, gone/1.txt, gone/2.txt and 3 more?" in done.stderr
+    done = service.run("thoth", "delete", "--source", "gone/*", "--id", "x", *given)
+    assert done.returncode == 2 and "--source goes alone" in done.stderr
+    before = told(service, "sources", *given)["sources"]
+    one = told(service, "delete", "--source", "gone/0.txt", "--yes", *given)
+    assert one["deleted"] == before[0]["chunks"] > 1
+    rest = told(service, "delete", "--source", "gone/*", "--yes", *given)
+    assert rest["deleted"] == sum(each["chunks"] for each in before[1:])
+    assert told(service, "sources", *given)["sources"] == []
+    done = service.run("thoth", "delete", "--source", "gone/*", "--yes", *given)
+    assert (done.returncode, done.stdout) == (0, "deleted: 0\n")
+    assert "no source that matches" in done.stderr
+    # Its files are there still.
+    again = told(service, "ingest", "gone", *given)
+    assert again["files"]["new"] == 5
