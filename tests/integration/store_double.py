@@ -144,7 +144,7 @@ class StoreRoom:
         """What the beats say of the index."""
         return dict(self.channel.vitals)
 
-    def healthy(self, seconds: float = 30.0) -> None:
+    def healthy(self, seconds: float = 60.0) -> None:
         """Wait until the index is healthy and has everything."""
         end = time.monotonic() + seconds
         while True:

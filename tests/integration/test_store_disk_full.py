@@ -72,5 +72,5 @@ def test_the_write_ahead_log_is_folded_in_when_nothing_is_asked(places, monkeypa
             store.upsert([f"id{i}"], rows(1), texts=["x" * 5000])
         store.healthy()
         # Nobody asks for anything more.
-        wait_for(lambda: tidied and tidied[-1] == 0, 30, "it has tidied")
+        wait_for(lambda: tidied and tidied[-1] == 0, 60, "it has tidied")
         assert store.call("count", {"collection": "notes"}).body == {"count": 5}
