@@ -141,7 +141,7 @@ def set_(options: Options, name: str, value: str, project: bool, plain_key: bool
 @examples(
     ("thoth config unset RAG_RETRIEVAL_K", "what else is set counts again, or the default"),
     ("thoth config unset RAG_COLLECTION_NAME --project", "in the current folder"),
-    exits={2: "there is no such setting"},
+    exits={2: "there is no such setting, or the file cannot be changed so"},
 )
 @config.command()
 @click.argument("name", shell_complete=complete_settings)
@@ -165,9 +165,7 @@ def unset(options: Options, name: str, project: bool) -> None:
         output.document({**told, "restart": restart and removed})
     else:
         output.line(f"{spec.name} {'is taken out of' if removed else 'is not set in'} {target}")
-    row = next(each for each in options.settings().describe() if each["name"] == spec.name)
-    value = "without a value" if row["value"] is None else row["value"]
-    output.note(f"{spec.name} is {value} now ({row['origin']})")
+    _say_what_counts(options, spec)
     if restart and removed:
         output.note(_RESTART)
 
@@ -236,9 +234,26 @@ def _running() -> bool:
 
 def _say_what_holds(options: Options, spec: Spec, target: Path) -> None:
     """Where another value goes before the one that was written."""
-    origin = options.settings().origin(spec.field)
+    try:
+        origin = options.settings().origin(spec.field)
+    except SettingsError as problem:
+        # It is written all the same.
+        options.output.note(f"the settings cannot be used: {problem.message}")
+        return
     if not origin.startswith(f"{target}"):
         options.output.note(
             f"another value of {spec.name} goes before it here: that of {origin}; thoth config path"
             " shows the order"
         )
+
+
+def _say_what_counts(options: Options, spec: Spec) -> None:
+    """The value that the setting has without the one that was taken out."""
+    try:
+        rows = options.settings().describe()
+    except SettingsError as problem:
+        options.output.note(f"the settings cannot be used: {problem.message}")
+        return
+    row = next(each for each in rows if each["name"] == spec.name)
+    value = "without a value" if row["value"] in (None, "") else row["value"]
+    options.output.note(f"{spec.name} is {value} now ({row['origin']})")

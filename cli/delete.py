@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from thoth_core import Source, Thoth
 
 #: Sources that are named in the question, and that go in one call.
-_NAMED, _TOGETHER = 3, 100
+_NAMED, _TOGETHER = 3, 1000
 
 
 @examples(
@@ -63,7 +63,9 @@ def delete(
         raise click.UsageError("--source goes alone: with --where, name the source in the filter")
     with options.thoth() as thoth:
         if globs:
-            found = list(thoth.sources(list(globs), collection=options.collection))
+            known = thoth.sources(list(globs), collection=options.collection)
+            # Of a file without text nothing is stored but that it was read.
+            found = [each for each in known if each.chunks]
             if found:
                 confirm(_question(found), yes)
             else:

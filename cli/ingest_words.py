@@ -160,5 +160,7 @@ def _endings(counted: Mapping[str, int]) -> str:
     if not counted:
         return ""
     most = sorted(counted.items(), key=lambda each: (-each[1], each[0]))
-    parts = [f"{n:,} {ending or 'without an ending'}" for ending, n in most[:_ENDINGS]]
+    parts = [
+        f"{n:,} {name(ending) if ending else 'without an ending'}" for ending, n in most[:_ENDINGS]
+    ]
     return f" ({', '.join(parts)}{', …' if len(most) > _ENDINGS else ''})"

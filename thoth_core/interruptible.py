@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from queue import Empty
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-    from queue import SimpleQueue
 
 T = TypeVar("T")
 
@@ -24,11 +24,24 @@ LOOK = 0.5
 
 def result(future: Future[T]) -> T:
     """``future.result()``."""
-    while not future.done():
-        with contextlib.suppress(TimeoutError):
-            return future.result(LOOK)
-    # What it failed with may itself be a TimeoutError.
+    # Through a queue, whose get is one call into C: in Future.result an interrupt may come between
+    # a lock and what lets it go.
+    if not future.done():
+        done: SimpleQueue[Future[T]] = SimpleQueue()
+        future.add_done_callback(done.put)
+        take(done)
     return future.result()
+
+
+def all_done(futures: Sequence[Future[Any]], seconds: float) -> None:
+    """Wait until all of them are done, so many seconds at most."""
+    done: SimpleQueue[Future[Any]] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(done.put)
+    end = time.monotonic() + seconds
+    with contextlib.suppress(Empty):
+        for _ in futures:
+            take(done, end)
 
 
 def take(queue: SimpleQueue[T], end: float | None = None) -> T:

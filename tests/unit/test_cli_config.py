@@ -87,6 +87,18 @@ def test_unset_takes_the_line_out_and_says_what_counts_now(home: Path, thoth: An
     assert thoth("config", "unset", "RAG_CHUNK_SIZ")[0] == 2
 
 
+def test_what_was_done_is_said_though_other_settings_are_wrong(home: Path, thoth: Any) -> None:
+    assert thoth("config", "set", "RAG_QA_MODEL", "openai/x")[0] == 0
+    code, _, err = thoth("config", "unset", "OPENAI_API_KEY")
+    assert (code, err) == (0, "API_OPENAI_KEY is without a value now (default)\n")
+    (home / "work" / "thoth.toml").write_text("RAG_RETRIEVAL_K = 'many'\n")
+    for command in (["set", "RAG_QA_MODEL", "openai/y"], ["unset", "RAG_QA_MODEL"]):
+        code, out, err = thoth("config", *command, "--json")
+        assert (code, json.loads(out)["name"]) == (0, "RAG_QA_MODEL")
+        assert "the settings cannot be used: RAG_RETRIEVAL_K is 'many'" in err
+    assert user_file(home).read_text() == ""
+
+
 def test_unset_mends_a_wrong_value(home: Path, thoth: Any) -> None:
     user_file(home).parent.mkdir(parents=True)
     user_file(home).write_text("RAG_CHUNK_SIZE = 'none'\n")

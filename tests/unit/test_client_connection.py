@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from tests.support.service import wait_for
 from tests.unit.fake_service import (
     FakeService,
     Reply,
@@ -345,6 +346,59 @@ def test_ctrl_c_while_a_call_starts_cancels_it_in_the_service(
         with pytest.raises(KeyboardInterrupt):
             thoth.embed(["t1"])
         assert service.wait_for("cancel")[0].id == service.of("embed")[0].id
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_in_the_start_of_the_thread_is_no_other_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    started: list[threading.Thread] = []
+
+    class Interrupted(threading.Thread):
+        """The first is interrupted in its start; ``late``, it begins all the same."""
+
+        def start(self) -> None:
+            if self.name != "thoth-client":
+                super().start()
+                return
+            started.append(self)
+            if len(started) > 1:
+                super().start()
+                return
+            if late:
+                threading.Timer(0.3, super().start).start()
+            raise KeyboardInterrupt
+
+    def ended(thread: threading.Thread) -> bool:
+        return thread.ident is not None and not thread.is_alive()
+
+    with FakeService(settings, embed_handler):
+        monkeypatch.setattr("thoth_core.client.connection.threading.Thread", Interrupted)
+        with pytest.raises(KeyboardInterrupt), Thoth(settings, autostart=False) as first:
+            first.embed(["t1"])
+        if late:
+            # Closed before it began, it ends at once.
+            wait_for(lambda: ended(started[0]), 30, "it has ended")
+        started.clear()
+        with Thoth(settings, autostart=False) as thoth:
+            with pytest.raises(KeyboardInterrupt):
+                thoth.embed(["t1"])
+            # The same client goes on, with one thread.
+            assert thoth.embed(["t2"])[0, 0] == 2.0
+            if late:
+                wait_for(lambda: ended(started[0]), 30, "the first one has ended")
+            assert started[1].is_alive()
+            assert thoth.embed(["t3"])[0, 0] == 3.0
+        assert not started[1].is_alive()
+
+
+def test_calls_of_a_closed_client_leave_nothing_behind(settings: Settings) -> None:
+    thoth = Thoth(settings, autostart=False)
+    thoth.close()
+    for _ in range(10):
+        with pytest.raises(Cancelled):
+            thoth.collections()
+    assert not thoth._connection._commands
 
 
 def test_closing_cancels_what_is_under_way(settings: Settings) -> None:

@@ -31,6 +31,11 @@ def test_endings_that_no_reader_knows_are_named_those_of_most_files_first() -> N
     )
 
 
+def test_an_ending_writes_no_line_of_its_own() -> None:
+    report = IngestReport(skipped={"unsupported": 1}, endings={".p\nfiles: 99 n": 1})
+    assert "\n" not in skipped(report)
+
+
 def test_endings_without_end_are_counted_together() -> None:
     account = Account(None, None)
     for n in range(1000):

@@ -56,6 +56,20 @@ def test_a_result_that_takes_longer_than_a_look_is_waited_for() -> None:
     timer.join()
 
 
+def test_all_of_them_are_waited_for_or_until_the_time_is_over() -> None:
+    futures: list[Future[int]] = [Future(), Future()]
+    futures[0].set_exception(ValueError())
+    began = time.monotonic()
+    interruptible.all_done(futures, 0.7)
+    assert time.monotonic() - began >= 0.7
+    timer = threading.Timer(0.1, futures[1].cancel)
+    timer.start()
+    interruptible.all_done(futures, 60)
+    assert futures[1].done()
+    timer.join()
+    interruptible.all_done([], 60)
+
+
 def test_a_queue_is_waited_for_until_the_end() -> None:
     queue: SimpleQueue[int] = SimpleQueue()
     end = time.monotonic() + 1.2 * interruptible.LOOK

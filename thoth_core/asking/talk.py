@@ -44,8 +44,8 @@ class Talk(Generic[T]):
     def run(self, end: float | None) -> T:
         """What the coroutine returns, or its error. ``end`` is monotonic; past it the answer is
         :class:`DeadlineExceeded`. Whatever ends this closes the connection."""
-        threading.Thread(target=self._thread, name="thoth-ask", daemon=True).start()
         try:
+            threading.Thread(target=self._thread, name="thoth-ask", daemon=True).start()
             while not self._done:
                 try:
                     event = interruptible.take(self._events, end)

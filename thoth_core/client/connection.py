@@ -117,6 +117,7 @@ class Connection:
         """Cancel what is open and end the thread. Harmless when repeated."""
         with self._lock:
             self._closed = True
+            self._disown_unstarted()
             thread = self._thread
         self._wake()
         if thread is not None and thread is not threading.current_thread():
@@ -134,7 +135,9 @@ class Connection:
 
     def _post(self, command: str, first: Any, second: Any) -> None:
         with self._lock:
-            self._commands.append((command, first, second))
+            # After a call that a closed client refused nobody takes them any more.
+            if not self._closed or self._thread is not None:
+                self._commands.append((command, first, second))
         self._wake()
 
     def _wake(self) -> None:
@@ -145,7 +148,8 @@ class Connection:
                 ends[1].send(b"\0")
 
     def _ensure_thread(self) -> None:
-        if self._thread is not None and self._thread.is_alive():
+        self._disown_unstarted()
+        if self._thread is not None:
             return
         self._ends = stdlib_socket.socketpair()
         for end in self._ends:
@@ -155,9 +159,21 @@ class Connection:
         )
         self._thread.start()
 
+    def _disown_unstarted(self) -> None:
+        """Ctrl-C came while the thread started. It may never begin; if it does, it ends at once.
+        Who called has been told, and nobody else has, so that no call is under way."""
+        if self._thread is None or self._thread.is_alive():
+            return
+        for end in self._ends or ():
+            end.close()
+        self._thread = self._ends = None
+
     # ---- the thread
 
     def _run(self, ends: tuple[stdlib_socket.socket, stdlib_socket.socket]) -> None:
+        with self._lock:
+            if self._ends is not ends:
+                return
         ctx = sockets.context()
         session = Session(self._settings, ctx, self._autostart, self._post, self._greeted)
         self._session = session

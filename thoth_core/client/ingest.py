@@ -12,10 +12,10 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thoth_core import interruptible
 from thoth_core.chunking import chunks as cut
 from thoth_core.client.arguments import listed
 from thoth_core.client.calls import Calls
@@ -102,11 +102,13 @@ class Ingest(Leaving):
             self._finish()
             self._tell()
         except BaseException as problem:
-            if isinstance(problem, AuthenticationFailed | QuotaExceeded):
-                # The other calls end by it too, once what was paid for is stored.
-                wait(list(self._open), PAID_SECONDS)
-            for future in list(self._open):
-                future.cancel()
+            try:
+                if isinstance(problem, AuthenticationFailed | QuotaExceeded):
+                    # The other calls end by it too, once what was paid for is stored.
+                    interruptible.all_done(list(self._open), PAID_SECONDS)
+            finally:
+                for future in list(self._open):
+                    future.cancel()
             self._report.tokens += sum(pack.used.tokens for pack in self._packs)
             put_cost(problem, self._priced())
             if isinstance(problem, ThothError):

@@ -171,7 +171,7 @@ def _files(report: IngestReport | DryRunReport) -> dict[str, Any]:
         "gone": report.gone,
         "failed": [{"source": s, "reason": reason_of(e)} for s, e in report.failed],
         "skipped": dict(sorted(report.skipped.items())),
-        "endings": dict(report.endings),
+        "endings": dict(sorted(report.endings.items())),
     }
 
 

@@ -51,8 +51,8 @@ class Waiting:
     ) -> None:
         self._check()
         left = None if self._end is None else max(0.001, self._end - time.monotonic())
-        future = self._connection.submit(plan, left)
-        self._open[future] = kind
+        job = self._connection.job(plan, left)
+        future = job.future
 
         def settle() -> None:
             del self._open[future]
@@ -66,7 +66,10 @@ class Waiting:
             else:
                 done(value)
 
+        # Before it starts: whatever interrupts that, it is among those to cancel.
+        self._open[future] = kind
         future.add_done_callback(lambda _: self._events.put(settle))
+        self._connection.start(job)
 
     def _ask(self, kind: str, plan: Plan[T]) -> T:
         """The answer, waited for while the others are taken as they come."""

@@ -63,9 +63,10 @@ class Transfer:
     def _submit(self, plan: Plan[T]) -> Pending[T]:
         self._check()
         left = None if self._end is None else max(0.001, self._end - time.monotonic())
-        pending = Pending(plan, self._connection.submit(plan, left))
-        self._open.add(pending.future)
-        return pending
+        job = self._connection.job(plan, left)
+        # Before it starts: whatever interrupts that, it is among those to cancel.
+        self._open.add(job.future)
+        return Pending(plan, self._connection.start(job))
 
     def _value(self, pending: Pending[T]) -> T:
         try:
