@@ -15,6 +15,7 @@ from thoth_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from thoth_core.setting_specs import Spec
+    from thoth_core.settings import Settings
 
 _project = click.option(
     "--project", is_flag=True, help="The file of the current folder, not the user's own."
@@ -234,12 +235,10 @@ def _running() -> bool:
 
 def _say_what_holds(options: Options, spec: Spec, target: Path) -> None:
     """Where another value goes before the one that was written."""
-    try:
-        origin = options.settings().origin(spec.field)
-    except SettingsError as problem:
-        # It is written all the same.
-        options.output.note(f"the settings cannot be used: {problem.message}")
+    settings = _settings_now(options)
+    if settings is None:
         return
+    origin = settings.origin(spec.field)
     if not origin.startswith(f"{target}"):
         options.output.note(
             f"another value of {spec.name} goes before it here: that of {origin}; thoth config path"
@@ -249,11 +248,18 @@ def _say_what_holds(options: Options, spec: Spec, target: Path) -> None:
 
 def _say_what_counts(options: Options, spec: Spec) -> None:
     """The value that the setting has without the one that was taken out."""
-    try:
-        rows = options.settings().describe()
-    except SettingsError as problem:
-        options.output.note(f"the settings cannot be used: {problem.message}")
+    settings = _settings_now(options)
+    if settings is None:
         return
-    row = next(each for each in rows if each["name"] == spec.name)
+    row = next(each for each in settings.describe() if each["name"] == spec.name)
     value = "without a value" if row["value"] in (None, "") else row["value"]
     options.output.note(f"{spec.name} is {value} now ({row['origin']})")
+
+
+def _settings_now(options: Options) -> Settings | None:
+    """The settings after a change, which is made also where others cannot be used: that is said."""
+    try:
+        return options.settings()
+    except SettingsError as problem:
+        options.output.note(f"the settings cannot be used: {problem.message}")
+        return None
